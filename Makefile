@@ -2,6 +2,9 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# The event log of `make demo`; where it is missing, a sample of the same shape is made.
+LOG ?= ../shared/data/permits.jsonl
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench clean
 
@@ -21,6 +24,14 @@ $(VENV)/.bench: pyproject.toml scripts/setup-venv
 	@scripts/setup-venv $(VENV) bench
 	@touch $(VENV)/.runtime $@
 
+demo: $(VENV)/.runtime ## import an event log, load aggregates, rebuild a read model
+	@rm -rf .demo && mkdir .demo
+	@set -e; log='$(LOG)'; \
+	if [ ! -f "$$log" ]; then \
+	    log=.demo/sample.jsonl; $(BIN)/python -m projections.sample "$$log"; \
+	fi; \
+	$(BIN)/eventkit --app projections.permits --store sqlite:///.demo/events.db demo "$$log"
+
 test: $(VENV)/.dev ## run all tests
 	@$(BIN)/python -m pytest
 
@@ -28,6 +39,9 @@ lint: $(VENV)/.dev ## check style, format and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+bench: $(VENV)/.bench ## measure against the package eventsourcing on this machine
+	@$(BIN)/python -m tests.benchmarks
 
 clean: ## remove all that make made
 	@rm -rf $(VENV) .demo dist

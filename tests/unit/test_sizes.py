@@ -25,8 +25,11 @@ def long_functions(module: Module) -> dict[str, int]:
         for node in ast.walk(module.tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     )
-    lines = {function.name: body_lines(function) for function in functions}
-    return {name: count for name, count in lines.items() if count > FUNCTION_LINES}
+    return {
+        function.name: body_lines(function)
+        for function in functions
+        if body_lines(function) > FUNCTION_LINES
+    }
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -43,5 +43,5 @@ lint: $(VENV)/.dev ## check style, format and types
 bench: $(VENV)/.bench ## measure against the package eventsourcing on this machine
 	@$(BIN)/python -m tests.benchmarks
 
-clean: ## remove all that make made
-	@rm -rf $(VENV) .demo dist
+clean: ## remove what these commands made
+	@rm -rf $(VENV) .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache

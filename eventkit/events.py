@@ -1,0 +1,235 @@
+"""What is recorded: events, their metadata and their place in the log."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, NamedTuple, NoReturn
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+from eventkit.errors import AmbiguousEventType, InvalidInput, UnknownEventType
+
+
+class Event(BaseModel):
+    """A fact of the past, named in the past tense; subclass it with typed fields.
+
+    The class name is the recorded type. A class can be renamed without touching history::
+
+        class TaskAdded(Event, event_type="TaskCreated"): ...   # goes on writing TaskCreated
+        class TaskAdded(Event, aliases=("TaskCreated",)): ...   # writes TaskAdded, reads both
+
+    Events are frozen, refuse unknown fields and compare by content.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    _eventkit_type: ClassVar[str] = "Event"
+    _eventkit_aliases: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(
+        cls, *, event_type: str | None = None, aliases: Sequence[str] = (), **kwargs: Any
+    ) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if isinstance(aliases, str):
+            raise InvalidInput(f"{cls.__name__}: aliases is a tuple of names, as ({aliases!r},)")
+        cls._eventkit_type = event_type or cls.__name__
+        cls._eventkit_aliases = tuple(aliases)
+        ALL_EVENT_TYPES.bind(cls)
+
+
+def event_type(event: Event | type[Event]) -> str:
+    """The name under which an event, or the events of a class, are recorded."""
+    return event._eventkit_type  # noqa: SLF001 - kept out of the way of users' field names
+
+
+def qualified_name(cls: type) -> str:
+    """`module.Class`, the name a message can point at."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+class EventTypes:
+    """Which class reads which recorded type.
+
+    Every event class is known to the process. Two classes may share a name (two test modules,
+    two bounded contexts) as long as nobody asks for that name without having said which one is
+    meant: a store has an `EventTypes` of its own, in which the classes it was used with come first.
+    """
+
+    def __init__(self, parent: EventTypes | None = None) -> None:
+        self._parent = parent
+        self._claims: dict[str, dict[str, type[Event]]] = {}
+        self._bound: set[type[Event]] = set()
+        self._lock = threading.Lock()
+
+    def bind(self, cls: type[Event]) -> None:
+        """Let `cls` read its recorded type and aliases; a class defined again replaces itself."""
+        if cls in self._bound:
+            return
+        with self._lock:
+            for name in (cls._eventkit_type, *cls._eventkit_aliases):
+                self._claims.setdefault(name, {})[qualified_name(cls)] = cls
+            self._bound.add(cls)
+
+    def bind_all(self, classes: Iterable[type[Event]]) -> None:
+        """`bind` each of the classes."""
+        for cls in classes:
+            self.bind(cls)
+
+    def resolve(self, name: str) -> type[Event]:
+        """The class that reads the recorded type `name`.
+
+        Raises:
+            UnknownEventType: no class does.
+            AmbiguousEventType: several classes claim it.
+        """
+        claims = self._claims.get(name)
+        if not claims:
+            if self._parent is None:
+                raise UnknownEventType(name)
+            return self._parent.resolve(name)
+        if len(claims) > 1:
+            raise AmbiguousEventType(name, sorted(claims))
+        return next(iter(claims.values()))
+
+    def names(self, cls: type[Event]) -> tuple[str, ...]:
+        """Every recorded type that `cls` reads: its own name first, then its aliases."""
+        return (cls._eventkit_type, *cls._eventkit_aliases)
+
+    def __iter__(self) -> Iterator[type[Event]]:
+        return iter(self._bound)
+
+
+ALL_EVENT_TYPES = EventTypes()
+"""Every event class defined in this process."""
+
+
+def utc(moment: datetime) -> datetime:
+    """The same instant in UTC.
+
+    Raises:
+        InvalidInput: the datetime has no time zone, so it names no instant.
+    """
+    if moment.tzinfo is None:
+        raise InvalidInput(
+            f"{moment.isoformat()} has no time zone; write datetime(..., tzinfo=UTC) "
+            "or add an offset."
+        )
+    return moment.astimezone(UTC)
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, UUID) else value
+
+
+_Utc = Annotated[AwareDatetime, AfterValidator(utc)]
+_Text = Annotated[str, BeforeValidator(_text)]
+
+
+class Metadata(BaseModel):
+    """Who, when and why: what is known of an event beside its content.
+
+    Parameters:
+        timestamp: when it happened, with a time zone; set at append unless given.
+        caused_by_user: who did it.
+        causation_id: the command or event that led to it.
+        correlation_id: the conversation it belongs to.
+        workspace_id: the tenant it belongs to.
+        extra: anything else, text to text.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    timestamp: _Utc | None = None
+    caused_by_user: _Text | None = None
+    causation_id: _Text | None = None
+    correlation_id: _Text | None = None
+    workspace_id: _Text | None = None
+    extra: dict[str, str] = Field(default_factory=dict)
+
+
+class Position(NamedTuple):
+    """A place in the log. Compare positions of one partition only; treat the parts as opaque."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class RecordedEvent:
+    """An event as the store holds it; immutable, compared by all its parts.
+
+    Parameters:
+        event_id: its own id.
+        aggregate_id: `category-id`.
+        version: its number among the events of the aggregate, from 1.
+        type: the recorded name of its type.
+        event: the event itself.
+        metadata: who, when and why; the timestamp is always there.
+        position: its place in the log.
+    """
+
+    __slots__ = ("aggregate_id", "event", "event_id", "metadata", "position", "type", "version")
+    __match_args__ = (
+        "event_id", "aggregate_id", "version", "type", "event", "metadata", "position",
+    )  # fmt: skip
+
+    event_id: UUID
+    aggregate_id: str
+    version: int
+    type: str
+    event: Event
+    metadata: Metadata
+    position: Position
+
+    def __init__(
+        self,
+        event_id: UUID,
+        aggregate_id: str,
+        version: int,
+        type: str,  # noqa: A002 - the public name of the field
+        event: Event,
+        metadata: Metadata,
+        position: Position,
+    ) -> None:
+        values = (event_id, aggregate_id, version, type, event, metadata, position)
+        for name, value in zip(self.__match_args__, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it happened, in UTC."""
+        moment = self.metadata.timestamp
+        assert moment is not None  # noqa: S101 - set at append
+        return moment
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a recorded event never changes; {name} cannot be set")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a recorded event never changes; {name} cannot be deleted")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RecordedEvent):
+            return NotImplemented
+        return _parts(self) == _parts(other)
+
+    def __hash__(self) -> int:
+        return hash(self.event_id)
+
+    def __repr__(self) -> str:
+        parts = zip(self.__match_args__, _parts(self), strict=True)
+        return f"RecordedEvent({', '.join(f'{name}={value!r}' for name, value in parts)})"
+
+    def __reduce__(self) -> tuple[type[RecordedEvent], tuple[object, ...]]:
+        return RecordedEvent, _parts(self)
+
+
+def _parts(recorded: RecordedEvent) -> tuple[object, ...]:
+    return tuple(getattr(recorded, name) for name in RecordedEvent.__match_args__)

@@ -1,0 +1,165 @@
+"""Repositories: aggregates out of the store and back into it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from eventkit.aggregate import Aggregate, applied_events, fold, pending_of, saved
+from eventkit.errors import AggregateNotFound, ConcurrencyError, InvalidInput
+from eventkit.events import Metadata, utc
+from eventkit.snapshotting import Snapshotter
+from eventkit.store import Appended, EventStore
+
+_A = TypeVar("_A", bound=Aggregate)
+_R = TypeVar("_R")
+_FIRST_PAUSE = 0.002
+"""Seconds; doubled at each conflict up to `_LONGEST_PAUSE`, and spread at random."""
+_LONGEST_PAUSE = 0.25
+
+
+class Repository(Generic[_A]):
+    """Loads and saves the aggregates of one class.
+
+    Parameters:
+        store: where their events are.
+        aggregate_class: what to make of them.
+        snapshot_every: keep a snapshot when loading had to fold this many events since the last
+            one; None keeps and uses none. Snapshots save time and are never the truth: one that
+            was made by other code or with other fields is ignored and replaced.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        aggregate_class: type[_A],
+        snapshot_every: int | None = None,
+    ) -> None:
+        if snapshot_every is not None and snapshot_every < 1:
+            raise InvalidInput(f"snapshot_every is 1 or more, or None, not {snapshot_every}")
+        self._store = store
+        self._class = aggregate_class
+        self._snapshots = (
+            Snapshotter(store.snapshots, aggregate_class, snapshot_every)
+            if snapshot_every
+            else None
+        )
+        store.types.bind_all(applied_events(aggregate_class))
+
+    def get(
+        self, aggregate_id: str, version: int | None = None, as_of: datetime | None = None
+    ) -> _A:
+        """The aggregate now, at an earlier version, or as of a moment.
+
+        Parameters:
+            aggregate_id: `category-id`.
+            version: the version to go back to, 1 or more.
+            as_of: the moment to go back to, with a time zone: the events up to the first that is
+                later.
+
+        Raises:
+            AggregateNotFound: no events yet, not so many, or none at that moment.
+        """
+        if version is not None and version < 1:
+            raise InvalidInput(f"version is 1 or more, not {version}")
+        moment = None if as_of is None else utc(as_of)
+        aggregate = self._load(aggregate_id, version, moment)
+        if aggregate.version == 0:
+            raise AggregateNotFound(
+                aggregate_id,
+                "has no events" if moment is None else f"had no events at {moment.isoformat()}",
+            )
+        if version is not None and moment is None and aggregate.version < version:
+            raise AggregateNotFound(
+                aggregate_id, f"is at version {aggregate.version}; there is no version {version}"
+            )
+        return aggregate
+
+    def save(self, aggregate: _A, metadata: Metadata | None = None) -> Appended | None:
+        """Append what the aggregate has recorded, if nobody else has appended since it was loaded.
+
+        Saving again after an error is safe: the events keep their ids.
+
+        Parameters:
+            aggregate: loaded by this repository, or new.
+            metadata: who, when and why.
+
+        Returns what was appended, or None where nothing was recorded.
+
+        Raises:
+            ConcurrencyError: somebody else was first; get it again and decide again.
+        """
+        pending = pending_of(aggregate)
+        if not pending:
+            return None
+        done = self._store.append(
+            aggregate.aggregate_id,
+            [item.event for item in pending],
+            expected_version=aggregate.version - len(pending),
+            metadata=metadata,
+            event_ids=[item.event_id for item in pending],
+        )
+        saved(aggregate, len(pending))
+        return done
+
+    @contextmanager
+    def edit(self, aggregate_id: str, metadata: Metadata | None = None) -> Iterator[_A]:
+        """Load an aggregate (or begin a new one), and save it when the block ends without error.
+
+        Raises:
+            ConcurrencyError: somebody else appended meanwhile; `execute` would have tried again.
+        """
+        aggregate = self._load(aggregate_id, None, None)
+        yield aggregate
+        self.save(aggregate, metadata)
+
+    def execute(
+        self,
+        aggregate_id: str,
+        command: Callable[[_A], _R],
+        metadata: Metadata | None = None,
+        attempts: int = 10,
+    ) -> _R:
+        """Load, run a command, save; on a conflict all three again, with growing pauses.
+
+        Parameters:
+            aggregate_id: `category-id`; where it has no events, a new aggregate is begun.
+            command: gets the aggregate; may run several times, so it should only decide.
+            metadata: who, when and why.
+            attempts: how often to try before the conflict is raised.
+
+        Returns what the command returned.
+        """
+        if attempts < 1:
+            raise InvalidInput(f"attempts is 1 or more, not {attempts}")
+        pause = _FIRST_PAUSE
+        for attempt in range(1, attempts + 1):
+            aggregate = self._load(aggregate_id, None, None)
+            result = command(aggregate)
+            try:
+                self.save(aggregate, metadata)
+            except ConcurrencyError:
+                if attempt == attempts:
+                    raise
+                time.sleep(pause * random.random())  # noqa: S311 - spreads the rivals
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                return result
+        raise AssertionError("unreachable")
+
+    def _load(self, aggregate_id: str, version: int | None, as_of: datetime | None) -> _A:
+        aggregate = self._class(aggregate_id)
+        snapshot = None
+        if self._snapshots is not None:
+            snapshot = self._snapshots.restore(aggregate, version, as_of)
+        events = self._store.get_events(
+            aggregate_id, from_version=aggregate.version + 1, to_version=version, as_of=as_of
+        )
+        fold(aggregate, events)
+        if self._snapshots is not None and version is None and as_of is None:
+            self._snapshots.keep(aggregate, events, snapshot)
+        return aggregate

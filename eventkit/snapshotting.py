@@ -1,0 +1,97 @@
+"""When a snapshot is taken, and which one may be used."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from eventkit.aggregate import (
+    Aggregate,
+    restore,
+    state_model,
+    state_of,
+    undeclared_state,
+)
+from eventkit.errors import AggregateError, CodecError, StoreError
+from eventkit.events import RecordedEvent
+from eventkit.fold_fingerprint import fold_fingerprint
+from eventkit.store import Snapshot, SnapshotStore
+
+_A = TypeVar("_A", bound=Aggregate)
+
+log = logging.getLogger("eventkit.snapshots")
+
+
+class Snapshotter(Generic[_A]):
+    """Snapshots of one aggregate class: state(snapshot + tail) == state(all events), always.
+
+    A snapshot is used only if it was made with today's fields by today's code, and lies in the
+    past that is asked for. Whatever goes wrong with one costs a full fold, never an error.
+
+    Parameters:
+        snapshots: where they are kept.
+        aggregate_class: whose they are.
+        every: how many events past the last snapshot make the next one due.
+    """
+
+    def __init__(self, snapshots: SnapshotStore, aggregate_class: type[_A], every: int) -> None:
+        self._snapshots = snapshots
+        self._class = aggregate_class
+        self._every = every
+        self._fold = fold_fingerprint(aggregate_class)
+        self._model = state_model(aggregate_class)
+        self._complained = False
+
+    def restore(
+        self, aggregate: _A, version: int | None, as_of: datetime | None
+    ) -> Snapshot | None:
+        """Put a new aggregate at its snapshot, if there is one that may be used, and return that."""
+        try:
+            snapshot = self._snapshots.load_snapshot(aggregate.aggregate_id)
+            if snapshot is None or snapshot.fold != self._fold:
+                return None
+            if version is not None and snapshot.version > version:
+                return None
+            if as_of is not None and snapshot.timestamp > as_of:
+                return None
+            values = self._snapshots.decode_state(self._model, snapshot.state)
+        except CodecError as error:
+            log.warning("the snapshot of %s cannot be read: %s", aggregate.aggregate_id, error)
+            return None
+        if values is None:
+            return None
+        restore(aggregate, snapshot.version, values)
+        return snapshot
+
+    def keep(self, aggregate: _A, events: Sequence[RecordedEvent], last: Snapshot | None) -> None:
+        """Keep a snapshot if many events were folded on top of the last one."""
+        if len(events) < self._every:
+            return
+        try:
+            latest = max(recorded.timestamp for recorded in events)
+            if last is not None:
+                latest = max(latest, last.timestamp)
+            values = self._values(aggregate)
+            state = self._snapshots.encode_state(self._model, values)
+            self._snapshots.save_snapshot(
+                Snapshot(aggregate.aggregate_id, aggregate.version, state, latest, self._fold)
+            )
+        except (AggregateError, CodecError, StoreError) as error:
+            level = logging.DEBUG if self._complained else logging.WARNING
+            log.log(level, "no snapshot of %s: %s", aggregate.aggregate_id, error)
+            self._complained = True
+
+    def _values(self, aggregate: _A) -> dict[str, object]:
+        values = state_of(aggregate)
+        unset = [name for name in self._model.model_fields if name not in values]
+        if unset:
+            raise AggregateError(f"its field {unset[0]!r} has no value yet; give it a default.")
+        undeclared = undeclared_state(aggregate)
+        if undeclared:
+            raise AggregateError(
+                f"{self._class.__name__} keeps {min(undeclared)!r} outside its typed fields, where "
+                f"a snapshot would lose it; declare it: {min(undeclared)}: <type>"
+            )
+        return values

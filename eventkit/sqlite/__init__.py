@@ -1,0 +1,5 @@
+"""The embedded event store on SQLite."""
+
+from eventkit.sqlite.store import SqliteStore
+
+__all__ = ["SqliteStore"]

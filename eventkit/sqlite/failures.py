@@ -1,0 +1,79 @@
+"""What SQLite's errors mean to a user of the store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from eventkit.errors import (
+    EventkitError,
+    NotAnEventStore,
+    StoreBusy,
+    StoreCorrupted,
+    StoreError,
+    StoreUnavailable,
+)
+
+_PRIMARY = 0xFF
+"""Extended result codes keep the primary one in their low byte: sqlite.org/rescode.html."""
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn SQLite's errors into ours, with `where` (the file) in the message."""
+    try:
+        yield
+    except EventkitError:
+        raise
+    except sqlite3.Error as error:
+        raise translate(error, where) from error
+
+
+def translate(error: sqlite3.Error, where: str) -> StoreError:
+    """Our error for one of SQLite's."""
+    code = (getattr(error, "sqlite_errorcode", 0) or 0) & _PRIMARY
+    kind, text = _MEANINGS.get(code, (StoreUnavailable, "{where}: {error}."))
+    return kind(" ".join(text.split()).format(where=where, error=error))
+
+
+_LOCKED = (
+    StoreBusy,
+    """{where} stayed locked by another process for longer than the time-out; nothing was written.
+    Try again, or find the process that holds it.""",
+)
+_NOT_WRITABLE = (
+    StoreUnavailable,
+    """{where} is read-only for this user; nothing was written. Make the file and its folder
+    writable.""",
+)
+_MEANINGS: dict[int, tuple[type[StoreError], str]] = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_READONLY: _NOT_WRITABLE,
+    sqlite3.SQLITE_PERM: _NOT_WRITABLE,
+    sqlite3.SQLITE_AUTH: _NOT_WRITABLE,
+    sqlite3.SQLITE_FULL: (
+        StoreUnavailable,
+        """no room to write {where}: the disk, or a limit set for the file, is full. Nothing of
+        this append was written, everything before it is safe; make room and try again.""",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        StoreUnavailable,
+        """{where} cannot be opened: does its folder exist, and may this user read and write
+        it?""",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        NotAnEventStore,
+        "{where} is no SQLite file, or its beginning is damaged. Nothing was changed.",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        StoreCorrupted,
+        """{where} is damaged ({error}). Nothing was changed; restore it from a backup, or save
+        what is readable with `sqlite3 FILE .recover`.""",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        StoreUnavailable,
+        "the disk failed while reading or writing {where}: {error}.",
+    ),
+}

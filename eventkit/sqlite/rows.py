@@ -1,0 +1,173 @@
+"""Rows of the events table, and the recorded events they stand for."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from eventkit.codec import AvroCodec
+from eventkit.events import Event, Metadata, Position, RecordedEvent, event_type
+from eventkit.store import PlainEvent
+
+COLUMNS = (
+    "position", "event_id", "aggregate_id", "version", "event_type",
+    "timestamp", "workspace_id", "metadata", "data",
+)  # fmt: skip
+TOPIC = "events"
+"""What a position of this store names as its topic: there is one log, the file."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class NewRow(NamedTuple):
+    """An event on its way in: all of its row but position, aggregate id and version."""
+
+    event_id: bytes
+    event_type: str
+    timestamp: int
+    workspace_id: str | None
+    metadata: str
+    data: bytes
+
+
+def to_micros(moment: datetime) -> int:
+    """Microseconds since 1970, exact."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """The moment, in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def position_of(number: int) -> Position:
+    """The public form of a row's position."""
+    return Position(TOPIC, 0, number)
+
+
+def new_rows(
+    codec: AvroCodec, events: Sequence[Event], event_ids: Sequence[UUID], metadata: Metadata | None
+) -> list[NewRow]:
+    """The rows of one append; their timestamp is now, unless the metadata has one.
+
+    Raises:
+        CodecError: an event cannot be encoded.
+    """
+    timestamp, workspace_id, rest = time.time_ns() // 1_000, None, "{}"
+    if metadata is not None:
+        if metadata.timestamp is not None:
+            timestamp = to_micros(metadata.timestamp)
+        workspace_id = metadata.workspace_id
+        rest = _metadata_json(metadata)
+    return [
+        NewRow(
+            event_id.bytes, event_type(event), timestamp, workspace_id, rest, codec.encode(event)
+        )
+        for event, event_id in zip(events, event_ids, strict=True)
+    ]
+
+
+class RowEvent(RecordedEvent):
+    """A recorded event that makes of its row what is asked for, when it is asked for.
+
+    Folding an aggregate needs the event and the version alone; ids, metadata and position cost as
+    much as the decoding itself.
+    """
+
+    __slots__ = ("_row",)
+    _row: Sequence[Any]
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for a slot that is empty still."""
+        make = _LATER.get(name)
+        if make is None:
+            raise AttributeError(f"a recorded event has no {name!r}")
+        value = make(self._row)
+        object.__setattr__(self, name, value)
+        return value
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it happened, in UTC."""
+        return from_micros(self._row[5])
+
+
+_LATER: dict[str, Callable[[Sequence[Any]], object]] = {
+    "event_id": lambda row: UUID(bytes=row[1]),
+    "metadata": lambda row: read_metadata(row[5], row[6], row[7]),
+    "position": lambda row: position_of(row[0]),
+}
+_new_event = object.__new__
+# Slots are filled through their descriptors: the class refuses assignment, and looking an attribute
+# up by name costs more than filling it.
+_set_row = RowEvent._row.__set__  # type: ignore[attr-defined]
+_set_aggregate_id = RecordedEvent.aggregate_id.__set__  # type: ignore[attr-defined]
+_set_version = RecordedEvent.version.__set__  # type: ignore[attr-defined]
+_set_type = RecordedEvent.type.__set__  # type: ignore[attr-defined]
+_set_event = RecordedEvent.event.__set__  # type: ignore[attr-defined]
+
+
+def recorded(row: Sequence[Any], codec: AvroCodec) -> RecordedEvent:
+    """The recorded event of a whole row (`COLUMNS`).
+
+    Raises:
+        UnknownEventType, CodecError: its body cannot be read by the classes of today.
+    """
+    it = _new_event(RowEvent)
+    _set_row(it, row)
+    _set_aggregate_id(it, row[2])
+    _set_version(it, row[3])
+    _set_type(it, row[4])
+    _set_event(it, codec.decode(row[4], row[8]))
+    return it
+
+
+def plain(row: Sequence[Any], codec: AvroCodec) -> PlainEvent:
+    """The event of a whole row, its body read by the schema it was written with."""
+    number, event_id, aggregate_id, version, type_name, timestamp, workspace_id, rest, data = row
+    return PlainEvent(
+        UUID(bytes=event_id),
+        aggregate_id,
+        version,
+        type_name,
+        codec.decode_plain(type_name, data),
+        read_metadata(timestamp, workspace_id, rest),
+        Position(TOPIC, 0, number),
+    )
+
+
+def read_metadata(timestamp: int, workspace_id: str | None, rest: str) -> Metadata:
+    """The metadata of a row."""
+    known = _parsed(rest)
+    return Metadata.model_construct(
+        timestamp=from_micros(timestamp),
+        workspace_id=workspace_id,
+        caused_by_user=known.get("caused_by_user"),
+        causation_id=known.get("causation_id"),
+        correlation_id=known.get("correlation_id"),
+        extra=dict(known.get("extra", ())),
+    )
+
+
+def _metadata_json(metadata: Metadata) -> str:
+    known: dict[str, Any] = {
+        name: value
+        for name in ("caused_by_user", "causation_id", "correlation_id")
+        if (value := getattr(metadata, name)) is not None
+    }
+    if metadata.extra:
+        known["extra"] = metadata.extra
+    return json.dumps(known, ensure_ascii=False, separators=(",", ":")) if known else "{}"
+
+
+@lru_cache(maxsize=4096)
+def _parsed(rest: str) -> dict[str, Any]:
+    """The JSON of the metadata column; the few users of a service make the same text again."""
+    known: dict[str, Any] = json.loads(rest)
+    return known

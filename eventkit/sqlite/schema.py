@@ -1,0 +1,143 @@
+"""The SQLite file: its tables, what makes it ours, and how a connection to it is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from eventkit.errors import NotAnEventStore, StoreUnavailable
+from eventkit.sqlite.failures import translated
+
+APPLICATION_ID = 0x45564B54
+"""`EVKT` in the file's header: https://www.sqlite.org/fileformat2.html, section 1.3.15."""
+FORMAT = 1
+"""Kept as `user_version`; a file with a higher one was written by a newer eventkit."""
+OLDEST_SQLITE = (3, 38, 0)
+"""STRICT tables came with 3.37, the JSON functions in every build with 3.38."""
+
+_TABLES = """
+CREATE TABLE events (
+    position     INTEGER PRIMARY KEY,
+    event_id     BLOB    NOT NULL UNIQUE,
+    aggregate_id TEXT    NOT NULL,
+    version      INTEGER NOT NULL,
+    event_type   TEXT    NOT NULL,
+    timestamp    INTEGER NOT NULL,  -- microseconds since 1970-01-01 UTC
+    workspace_id TEXT,
+    metadata     TEXT    NOT NULL,  -- JSON: what else is known
+    data         BLOB    NOT NULL,  -- Avro single-object encoding
+    UNIQUE (aggregate_id, version)
+) STRICT;
+CREATE TABLE schemas (
+    fingerprint BLOB PRIMARY KEY,   -- CRC-64-AVRO, little-endian
+    schema      TEXT NOT NULL       -- the whole Avro schema as JSON
+) STRICT, WITHOUT ROWID;
+CREATE TABLE snapshots (
+    aggregate_id TEXT    PRIMARY KEY,
+    version      INTEGER NOT NULL,
+    state        BLOB    NOT NULL,
+    timestamp    INTEGER NOT NULL,
+    fold         TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+# INSERT OR REPLACE deletes the old row without firing delete triggers, so inserts are guarded as
+# well: no row may take an existing position, event id, or a version other than the next.
+_GUARDS = """
+CREATE TRIGGER events_are_never_updated BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'events are append-only: no event is ever updated'); END;
+CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'events are append-only: no event is ever deleted'); END;
+CREATE TRIGGER events_are_never_replaced BEFORE INSERT ON events
+WHEN NEW.position <= (SELECT max(position) FROM events)
+  OR NEW.version <> 1 + (SELECT coalesce(max(version), 0) FROM events
+                         WHERE aggregate_id = NEW.aggregate_id)
+  OR EXISTS (SELECT 1 FROM events WHERE event_id = NEW.event_id)
+BEGIN SELECT RAISE(ABORT, 'events are append-only: an insert may only add the next version'); END;
+CREATE TRIGGER schemas_are_never_updated BEFORE UPDATE ON schemas
+BEGIN SELECT RAISE(ABORT, 'schemas are append-only'); END;
+CREATE TRIGGER schemas_are_never_deleted BEFORE DELETE ON schemas
+BEGIN SELECT RAISE(ABORT, 'schemas are append-only'); END;
+CREATE TRIGGER schemas_are_never_replaced BEFORE INSERT ON schemas
+WHEN EXISTS (SELECT 1 FROM schemas WHERE fingerprint = NEW.fingerprint)
+BEGIN SELECT RAISE(ABORT, 'schemas are append-only'); END;
+"""
+
+
+def connect_file(path: Path | None, *, timeout: float) -> sqlite3.Connection:
+    """A connection in autocommit mode; `path` None is a database in memory.
+
+    WAL lets readers and one writer of any number of processes go on side by side.
+    `synchronous=FULL` makes a commit return only when it is on the disk: an acknowledged event
+    survives the death of the process and of the machine.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreUnavailable(
+            f"eventkit needs SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer; this Python "
+            f"brings {sqlite3.sqlite_version}. Use a newer Python."
+        )
+    connection = sqlite3.connect(
+        ":memory:" if path is None else path,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def prepare(connection: sqlite3.Connection, where: str) -> None:
+    """Make an empty file an event store, or see that it is one.
+
+    Raises:
+        NotAnEventStore: the file belongs to another program or a newer eventkit.
+        StoreCorrupted, StoreBusy, StoreUnavailable: it cannot be read or written.
+    """
+    with translated(where):
+        if not _is_ours(connection, where):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                if not _is_ours(connection, where):  # another process may have been faster
+                    for statement in _statements(_TABLES + _GUARDS):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                    connection.execute(f"PRAGMA user_version = {FORMAT}")
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+
+
+def _is_ours(connection: sqlite3.Connection, where: str) -> bool:
+    """True for an event store of our format, False for an empty file."""
+    application, version, objects = connection.execute(
+        "SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version), "
+        "(SELECT count(*) FROM sqlite_master)"
+    ).fetchone()
+    if application == APPLICATION_ID:
+        if version > FORMAT:
+            raise NotAnEventStore(
+                f"{where} was written by a newer eventkit (format {version}, this one reads up to "
+                f"{FORMAT}). Nothing was changed; upgrade eventkit."
+            )
+        return True
+    if application == 0 and version == 0 and objects == 0:
+        return False
+    raise NotAnEventStore(
+        f"{where} is a database of another program. Nothing was changed; choose another file name."
+    )
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script, one by one: `executescript` would commit behind our back."""
+    found: list[str] = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            found.append(pending)
+            pending = ""
+    return found

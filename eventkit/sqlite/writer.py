@@ -1,0 +1,207 @@
+"""Appending: check a group of writes against the log, and add what holds in one transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from eventkit.codec import AvroCodec, AvroSchema
+from eventkit.errors import ConcurrencyError, EventkitError, OutcomeUnknown
+from eventkit.sqlite.failures import translate, translated
+from eventkit.sqlite.retries import Known, known_events, retry_of
+from eventkit.sqlite.rows import COLUMNS, NewRow, position_of
+from eventkit.store import Appended
+
+_ROW = f"({','.join('?' * len(COLUMNS))})"
+_WIDTH = len(COLUMNS)
+_MOST_ROWS = 512
+_INSERT = {
+    rows: f"INSERT INTO events ({','.join(COLUMNS)}) VALUES {','.join([_ROW] * rows)}"  # noqa: S608 - constants
+    for rows in (1 << power for power in range(_MOST_ROWS.bit_length()))
+}
+_HEADS = """
+SELECT coalesce((SELECT max(position) FROM events), 0),
+       json_group_object(value, coalesce(
+           (SELECT max(version) FROM events WHERE aggregate_id = value), 0))
+FROM json_each(?)
+"""
+
+
+class Write:
+    """One append on its way: its rows, and after the commit what came of it."""
+
+    __slots__ = ("aggregate_id", "event_ids", "expected", "may_be_retry", "outcome", "rows")
+
+    def __init__(
+        self,
+        aggregate_id: str,
+        expected: int | None,
+        event_ids: tuple[UUID, ...],
+        rows: list[NewRow],
+        *,
+        may_be_retry: bool,
+    ) -> None:
+        self.aggregate_id = aggregate_id
+        self.expected = expected
+        self.event_ids = event_ids
+        self.rows = rows
+        self.may_be_retry = may_be_retry
+        self.outcome: Appended | EventkitError | None = None
+
+
+class Batch:
+    """The writes of one caller."""
+
+    __slots__ = ("weight", "writes")
+
+    def __init__(self, writes: Sequence[Write]) -> None:
+        self.writes = writes
+        self.weight = sum([len(write.rows) for write in writes])
+
+
+class Writer:
+    """Commits groups of writes on the one connection that writes.
+
+    Few statements with many rows each: every call into SQLite lets go of the interpreter lock, and
+    with many threads waiting it takes longer to get it back than to insert the row.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, codec: AvroCodec, where: str) -> None:
+        self._connection = connection
+        self._codec = codec
+        self._where = where
+        self._stored_schemas: set[bytes] = set()
+
+    def commit(self, batches: Sequence[Batch]) -> None:
+        """Give every write of the batches its outcome.
+
+        The order of events: take the write lock, so that heads cannot change; decide; insert;
+        commit. Dying anywhere before the commit's record is on the disk leaves nothing. An error
+        while committing is the one case in which the disk may hold what nobody was told:
+        those writes are `OutcomeUnknown`.
+
+        Raises:
+            StoreError: nothing was written.
+        """
+        writes = [write for batch in batches for write in batch.writes]
+        try:
+            self._attempt(writes, thorough=False)
+        except sqlite3.IntegrityError:  # an id of the caller's stands elsewhere: look for them all
+            with translated(self._where):
+                self._attempt(writes, thorough=True)
+
+    def _attempt(self, writes: Sequence[Write], *, thorough: bool) -> None:
+        committing = False
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            parameters = self._decide(writes, thorough=thorough)
+            schemas = self._new_schemas(parameters)
+            if parameters:
+                self._insert(parameters, schemas)
+                committing = True
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back()
+            if not isinstance(error, sqlite3.Error) or isinstance(error, sqlite3.IntegrityError):
+                raise
+            failure = translate(error, self._where)
+            if not committing or _nothing_was_written(error):
+                raise failure from error
+            _in_doubt(writes, failure, error)
+        else:
+            self._stored_schemas.update(schema.fingerprint for schema in schemas)
+
+    def _decide(self, writes: Sequence[Write], *, thorough: bool) -> list[object]:
+        """Give refused writes and retries their outcome; number the others and list their rows.
+
+        A write that expects the version its aggregate is at cannot be a retry, its events would
+        stand at the versions that do not exist yet; so its ids are not looked up, unless
+        `thorough`.
+        """
+        position, heads = self._heads({write.aggregate_id for write in writes})
+        doubtful = [
+            write
+            for write in writes
+            if write.may_be_retry and (thorough or write.expected != heads[write.aggregate_id])
+        ]
+        known = known_events(self._connection, doubtful)
+        parameters: list[object] = []
+        for write in writes:
+            version = heads[write.aggregate_id]
+            fits = write.expected is None or write.expected == version
+            if write.may_be_retry and (known or not fits):
+                write.outcome = retry_of(write, known, self._codec)
+                if write.outcome is not None:
+                    continue
+            if not fits:
+                write.outcome = ConcurrencyError(write.aggregate_id, write.expected or 0, version)
+                continue
+            for number, row in enumerate(write.rows, start=1):
+                parameters += _parameters(
+                    position + number, write.aggregate_id, version + number, row
+                )
+                if write.may_be_retry:
+                    known[row.event_id] = Known(
+                        write.aggregate_id, version + number, row.event_type, row.data,
+                        position + number,
+                    )  # fmt: skip
+            position += len(write.rows)
+            version += len(write.rows)
+            heads[write.aggregate_id] = version
+            write.outcome = Appended(
+                write.aggregate_id, version, position_of(position), write.event_ids
+            )
+        return parameters
+
+    def _heads(self, aggregate_ids: Iterable[str]) -> tuple[int, dict[str, int]]:
+        """The last position, and the version of each aggregate."""
+        asked = json.dumps(list(aggregate_ids))
+        position, heads = self._connection.execute(_HEADS, (asked,)).fetchone()
+        return position, json.loads(heads)
+
+    def _new_schemas(self, parameters: Sequence[object]) -> list[AvroSchema]:
+        bodies = parameters[_WIDTH - 1 :: _WIDTH]
+        fingerprints = {body[2:10] for body in bodies if isinstance(body, bytes)}
+        return [self._codec.schema(it) for it in sorted(fingerprints - self._stored_schemas)]
+
+    def _insert(self, parameters: list[object], schemas: Iterable[AvroSchema]) -> None:
+        for schema in schemas:
+            stored = self._connection.execute(
+                "SELECT schema FROM schemas WHERE fingerprint = ?", (schema.fingerprint,)
+            ).fetchone()
+            if stored is None:
+                self._connection.execute(
+                    "INSERT INTO schemas VALUES (?, ?)", (schema.fingerprint, schema.json)
+                )
+            else:
+                schema.check_same_meaning(stored[0])
+        start, rows = 0, len(parameters) // _WIDTH
+        while rows:
+            count = min(1 << (rows.bit_length() - 1), _MOST_ROWS)
+            end = start + count * _WIDTH
+            self._connection.execute(_INSERT[count], parameters[start:end])
+            start, rows = end, rows - count
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+def _parameters(position: int, aggregate_id: str, version: int, row: NewRow) -> tuple[object, ...]:
+    event_id, *rest = row
+    return (position, event_id, aggregate_id, version, *rest)
+
+
+def _in_doubt(writes: Iterable[Write], failure: EventkitError, cause: Exception) -> None:
+    for write in writes:
+        if isinstance(write.outcome, Appended) and not write.outcome.already_recorded:
+            write.outcome = OutcomeUnknown(write.event_ids, str(failure))
+            write.outcome.__cause__ = cause
+
+
+def _nothing_was_written(error: sqlite3.Error) -> bool:
+    """Errors at which COMMIT is known to have rolled back, or not to have begun."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}

@@ -1,0 +1,257 @@
+"""The seam: what every event store does, and the words in which it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, Self
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from eventkit.errors import EventkitError, InvalidInput
+from eventkit.events import Event, EventTypes, Metadata, Position, RecordedEvent, utc
+from eventkit.ids import category_of
+
+MAX_EVENTS_PER_APPEND = 100_000
+
+
+class Append(NamedTuple):
+    """One atomic write that is asked for: events of one aggregate.
+
+    Parameters:
+        aggregate_id: `category-id`.
+        events: at least one, in order.
+        expected_version: the version the aggregate must be at; None takes whatever is current.
+        metadata: who, when and why, the same for all its events.
+        event_ids: one id an event, given by a caller who wants a retry to be safe.
+    """
+
+    aggregate_id: str
+    events: Sequence[Event]
+    expected_version: int | None = None
+    metadata: Metadata | None = None
+    event_ids: Sequence[UUID] | None = None
+
+    def check(self) -> None:
+        """Refuse what no store could write.
+
+        Raises:
+            InvalidInput: no events, something that is no event, ids that do not fit the events,
+                a negative expected version.
+        """
+        category_of(self.aggregate_id)
+        events, expected = self.events, self.expected_version
+        if isinstance(events, Event):
+            raise InvalidInput("events is a list: write [event]")
+        if not 0 < len(events) <= MAX_EVENTS_PER_APPEND:
+            raise InvalidInput(
+                f"an append takes 1 to {MAX_EVENTS_PER_APPEND:,} events, not {len(events):,}"
+            )
+        for event in events:
+            if not isinstance(event, Event):
+                raise InvalidInput(f"only events can be appended, not {type(event).__name__}")
+        if self.metadata is not None and not isinstance(self.metadata, Metadata):
+            raise InvalidInput(f"metadata is a Metadata, not {type(self.metadata).__name__}")
+        if expected is not None and (type(expected) is not int or expected < 0):
+            raise InvalidInput(f"expected_version is 0 or more, or None, not {expected!r}")
+        if self.event_ids is not None:
+            self._check_event_ids(self.event_ids)
+
+    def _check_event_ids(self, event_ids: Sequence[UUID]) -> None:
+        if len(event_ids) != len(self.events):
+            raise InvalidInput(f"{len(event_ids)} event ids for {len(self.events)} events")
+        for event_id in event_ids:
+            if not isinstance(event_id, UUID):
+                raise InvalidInput(f"event_ids are uuid.UUID values, not {event_id!r}")
+        if len(event_ids) > 1 and len(set(event_ids)) != len(event_ids):
+            raise InvalidInput("event_ids holds the same id twice")
+
+
+class Appended(NamedTuple):
+    """One append that took effect.
+
+    `version` and `position` are those of its last event. `already_recorded` says that a retry
+    found its events in the log and wrote nothing.
+    """
+
+    aggregate_id: str
+    version: int
+    position: Position
+    event_ids: tuple[UUID, ...]
+    already_recorded: bool = False
+
+
+class EventFilter(NamedTuple):
+    """Which events to replay; what is None does not matter.
+
+    `types` are recorded names. `since` is inclusive, `until` exclusive, so that intervals join.
+    """
+
+    types: tuple[str, ...] | None = None
+    workspace_id: str | None = None
+    categories: tuple[str, ...] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Page(NamedTuple):
+    """A stretch of the log: its matching events, and how far it was read to find them."""
+
+    events: list[RecordedEvent]
+    read_to: int
+
+
+class PlainEvent(NamedTuple):
+    """A recorded event for readers without its class: the body as the writer's schema reads it."""
+
+    event_id: UUID
+    aggregate_id: str
+    version: int
+    type: str
+    data: dict[str, Any]
+    metadata: Metadata
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state of an aggregate at a version, kept to save folding; never the truth.
+
+    Parameters:
+        aggregate_id: whose state it is.
+        version: how many events are folded into it.
+        state: the typed fields, as Avro with the fingerprint of their schema.
+        timestamp: the latest timestamp among those events.
+        fold: fingerprint of the code that folded them.
+    """
+
+    aggregate_id: str
+    version: int
+    state: bytes
+    timestamp: datetime
+    fold: str
+
+
+class SnapshotStore(Protocol):
+    """Where a store keeps the newest snapshot of each aggregate."""
+
+    def load_snapshot(self, aggregate_id: str) -> Snapshot | None:
+        """The newest snapshot, or None."""
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot, unless a newer one with the same fold is there."""
+
+    def encode_state(self, model: type[BaseModel], values: dict[str, object]) -> bytes:
+        """The typed fields as Avro; their schema is kept in the store."""
+
+    def decode_state(self, model: type[BaseModel], data: bytes) -> dict[str, object] | None:
+        """The typed fields, or None where they were written with another schema."""
+
+
+class EventStore(Protocol):
+    """Append, read by aggregate, replay: the three duties, and no way to change history."""
+
+    @property
+    def types(self) -> EventTypes:
+        """The event classes this store reads and writes."""
+
+    @property
+    def snapshots(self) -> SnapshotStore:
+        """The snapshots beside the events."""
+
+    def append(
+        self,
+        aggregate_id: str,
+        events: Sequence[Event],
+        expected_version: int | None = None,
+        metadata: Metadata | None = None,
+        event_ids: Sequence[UUID] | None = None,
+    ) -> Appended:
+        """Write events of one aggregate, all or none; returns when they are durable.
+
+        Parameters: see `Append`.
+
+        Raises:
+            ConcurrencyError: the aggregate is not at the expected version.
+            DuplicateEventId: an id is taken by other content.
+            InvalidInput, CodecError: this append cannot be written at all.
+            StoreBusy, StoreUnavailable: nothing was written; try again later.
+            OutcomeUnknown: it cannot be told; retry with the same event ids.
+        """
+
+    def append_each(self, appends: Sequence[Append]) -> list[Appended | EventkitError]:
+        """Write many appends, each on its own as if by that many callers, in their order.
+
+        Returns one result an append: what was written, or the error it would have raised.
+        """
+
+    def get_events(
+        self,
+        aggregate_id: str,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[RecordedEvent]:
+        """The events of one aggregate, in order of version.
+
+        Parameters:
+            aggregate_id: `category-id`.
+            from_version: the first version to read, 1 or more.
+            to_version: the last version to read; None reads to the end.
+            as_of: a moment; reading stops before the first event that is later.
+        """
+
+    def replay(
+        self,
+        event_types: Sequence[type[Event] | str] | None = None,
+        workspace_id: str | None = None,
+        categories: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[RecordedEvent]:
+        """All events that match, in the order of the log, in constant memory.
+
+        What does not match is dropped without decoding its body. Events appended while the
+        replay runs may or may not be seen. Parameters: see `EventFilter`.
+        """
+
+    def close(self) -> None:
+        """Finish what was accepted and let go of everything; a second call does nothing."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+def event_filter(
+    types: EventTypes,
+    event_types: Sequence[type[Event] | str] | None = None,
+    workspace_id: str | None = None,
+    categories: Sequence[str] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> EventFilter:
+    """The filter that the parameters of `replay` ask for; classes are bound to their names.
+
+    Raises:
+        InvalidInput: a datetime without a time zone, a text where a list is meant.
+    """
+    for name, value in (("event_types", event_types), ("categories", categories)):
+        if isinstance(value, str):
+            raise InvalidInput(f"{name} is a list: write [{value!r}]")
+    names: list[str] = []
+    for item in event_types or ():
+        if isinstance(item, str):
+            names.append(item)
+        else:
+            types.bind(item)
+            names.extend(types.names(item))
+    return EventFilter(
+        types=None if event_types is None else tuple(names),
+        workspace_id=workspace_id,
+        categories=None if categories is None else tuple(categories),
+        since=None if since is None else utc(since),
+        until=None if until is None else utc(until),
+    )

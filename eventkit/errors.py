@@ -17,6 +17,7 @@ EventkitError
 ├── CodecError                   bytes and classes do not fit together
 │   ├── UnsupportedType
 │   ├── UnencodableEvent
+│   ├── UndecodableEvent
 │   ├── UnknownSchema
 │   └── IncompatibleSchema
 ├── StoreError                   the event store itself
@@ -188,6 +189,19 @@ class UnencodableEvent(CodecError):
     def __init__(self, event_type: str, reason: str) -> None:
         super().__init__(f"{event_type} cannot be written: {reason}")
         self.event_type = event_type
+        self.reason = reason
+
+
+class UndecodableEvent(CodecError):
+    """The bytes of a record do not fit the schema they name: they are damaged."""
+
+    def __init__(self, event_type: str, fingerprint: str, reason: str) -> None:
+        super().__init__(
+            f"a record of type {event_type!r} cannot be read with its schema {fingerprint}: {reason}. "
+            "It is damaged, or was written by another program."
+        )
+        self.event_type = event_type
+        self.fingerprint = fingerprint
         self.reason = reason
 
 

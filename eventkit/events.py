@@ -29,6 +29,12 @@ class Event(BaseModel):
     _eventkit_type: ClassVar[str] = "Event"
     _eventkit_aliases: ClassVar[tuple[str, ...]] = ()
 
+    def __init_subclass__(
+        cls, *, event_type: str | None = None, aliases: Sequence[str] = (), **kwargs: Any
+    ) -> None:
+        """Let the class options pass; `__pydantic_init_subclass__` gets them once fields are known."""
+        super().__init_subclass__(**kwargs)
+
     @classmethod
     def __pydantic_init_subclass__(
         cls, *, event_type: str | None = None, aliases: Sequence[str] = (), **kwargs: Any

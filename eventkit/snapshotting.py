@@ -47,7 +47,7 @@ class Snapshotter(Generic[_A]):
     def restore(
         self, aggregate: _A, version: int | None, as_of: datetime | None
     ) -> Snapshot | None:
-        """Put a new aggregate at its snapshot, if there is one that may be used, and return that."""
+        """Put a new aggregate at its snapshot, if one may be used, and return that."""
         try:
             snapshot = self._snapshots.load_snapshot(aggregate.aggregate_id)
             if snapshot is None or snapshot.fold != self._fold:

@@ -106,7 +106,7 @@ _LATER: dict[str, Callable[[Sequence[Any]], object]] = {
 _new_event = object.__new__
 # Slots are filled through their descriptors: the class refuses assignment, and looking an attribute
 # up by name costs more than filling it.
-_set_row = RowEvent._row.__set__  # type: ignore[attr-defined]
+_set_row = vars(RowEvent)["_row"].__set__
 _set_aggregate_id = RecordedEvent.aggregate_id.__set__  # type: ignore[attr-defined]
 _set_version = RecordedEvent.version.__set__  # type: ignore[attr-defined]
 _set_type = RecordedEvent.type.__set__  # type: ignore[attr-defined]

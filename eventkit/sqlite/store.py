@@ -188,11 +188,14 @@ class SqliteStore:
     def _write(self, asked: Append) -> Write:
         asked.check()
         aggregate_id, events, expected, metadata, given = asked
-        for event in events:
-            self._types.bind(type(event))
+        classes = {type(event) for event in events}
+        self._types.bind_all(classes)
         event_ids = tuple([new_event_id() for _ in events] if given is None else given)
         rows = new_rows(self._codec, events, event_ids, metadata)
-        return Write(aggregate_id, expected, event_ids, rows, may_be_retry=given is not None)
+        schemas = [self._codec.schema_of(cls) for cls in classes]
+        return Write(
+            aggregate_id, expected, event_ids, rows, schemas, may_be_retry=given is not None
+        )
 
     def _commit(self, writes: Sequence[Write]) -> None:
         self._check_usable()

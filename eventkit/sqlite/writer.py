@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from eventkit.codec import AvroCodec, AvroSchema
+from eventkit.codec import AvroCodec, AvroSchema, check_same_meaning
 from eventkit.errors import ConcurrencyError, EventkitError, OutcomeUnknown
 from eventkit.sqlite.failures import translate, translated
 from eventkit.sqlite.retries import Known, known_events, retry_of
@@ -21,6 +21,8 @@ _INSERT = {
     rows: f"INSERT INTO events ({','.join(COLUMNS)}) VALUES {','.join([_ROW] * rows)}"  # noqa: S608 - constants
     for rows in (1 << power for power in range(_MOST_ROWS.bit_length()))
 }
+_STORED_SCHEMA = "SELECT schema FROM schemas WHERE fingerprint = ?"
+_INSERT_SCHEMA = "INSERT INTO schemas (fingerprint, schema) VALUES (?, ?)"
 _HEADS = """
 SELECT coalesce((SELECT max(position) FROM events), 0),
        json_group_object(value, coalesce(
@@ -32,7 +34,15 @@ FROM json_each(?)
 class Write:
     """One append on its way: its rows, and after the commit what came of it."""
 
-    __slots__ = ("aggregate_id", "event_ids", "expected", "may_be_retry", "outcome", "rows")
+    __slots__ = (
+        "aggregate_id",
+        "event_ids",
+        "expected",
+        "may_be_retry",
+        "outcome",
+        "rows",
+        "schemas",
+    )
 
     def __init__(
         self,
@@ -40,6 +50,7 @@ class Write:
         expected: int | None,
         event_ids: tuple[UUID, ...],
         rows: list[NewRow],
+        schemas: Sequence[AvroSchema],
         *,
         may_be_retry: bool,
     ) -> None:
@@ -47,6 +58,7 @@ class Write:
         self.expected = expected
         self.event_ids = event_ids
         self.rows = rows
+        self.schemas = schemas
         self.may_be_retry = may_be_retry
         self.outcome: Appended | EventkitError | None = None
 
@@ -97,7 +109,7 @@ class Writer:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             parameters = self._decide(writes, thorough=thorough)
-            schemas = self._new_schemas(parameters)
+            schemas = self._new_schemas(writes)
             if parameters:
                 self._insert(parameters, schemas)
                 committing = True
@@ -155,28 +167,24 @@ class Writer:
             )
         return parameters
 
+    def _new_schemas(self, writes: Sequence[Write]) -> list[AvroSchema]:
+        used = {schema.fingerprint: schema for write in writes for schema in write.schemas}
+        return [used[new] for new in used.keys() - self._stored_schemas]
+
     def _heads(self, aggregate_ids: Iterable[str]) -> tuple[int, dict[str, int]]:
         """The last position, and the version of each aggregate."""
         asked = json.dumps(list(aggregate_ids))
         position, heads = self._connection.execute(_HEADS, (asked,)).fetchone()
         return position, json.loads(heads)
 
-    def _new_schemas(self, parameters: Sequence[object]) -> list[AvroSchema]:
-        bodies = parameters[_WIDTH - 1 :: _WIDTH]
-        fingerprints = {body[2:10] for body in bodies if isinstance(body, bytes)}
-        return [self._codec.schema(it) for it in sorted(fingerprints - self._stored_schemas)]
-
     def _insert(self, parameters: list[object], schemas: Iterable[AvroSchema]) -> None:
         for schema in schemas:
-            stored = self._connection.execute(
-                "SELECT schema FROM schemas WHERE fingerprint = ?", (schema.fingerprint,)
-            ).fetchone()
+            key = (schema.fingerprint,)
+            stored = self._connection.execute(_STORED_SCHEMA, key).fetchone()
             if stored is None:
-                self._connection.execute(
-                    "INSERT INTO schemas VALUES (?, ?)", (schema.fingerprint, schema.json)
-                )
+                self._connection.execute(_INSERT_SCHEMA, (schema.fingerprint, schema.json))
             else:
-                schema.check_same_meaning(stored[0])
+                check_same_meaning(stored[0], schema, schema.name)
         start, rows = 0, len(parameters) // _WIDTH
         while rows:
             count = min(1 << (rows.bit_length() - 1), _MOST_ROWS)

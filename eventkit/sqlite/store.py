@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
-from eventkit.codec import AvroCodec
+from eventkit.codec import AvroCodec, AvroSchema
 from eventkit.errors import EventkitError, InvalidInput, StoreClosed
 from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, RecordedEvent, utc
 from eventkit.ids import category_of, new_event_id
@@ -53,6 +53,7 @@ class SqliteStore:
         self._timeout = timeout
         self._types = EventTypes(ALL_EVENT_TYPES) if types is None else types
         self._codec = AvroCodec(self._types, self._load_schema)
+        self._schemas: dict[type[Event], AvroSchema] = {}
         self._process = os.getpid()
         self._closed = False
         self._closing = threading.Lock()
@@ -188,14 +189,19 @@ class SqliteStore:
     def _write(self, asked: Append) -> Write:
         asked.check()
         aggregate_id, events, expected, metadata, given = asked
-        classes = {type(event) for event in events}
-        self._types.bind_all(classes)
         event_ids = tuple([new_event_id() for _ in events] if given is None else given)
+        schemas = {self._schema_of(type(event)) for event in events}
         rows = new_rows(self._codec, events, event_ids, metadata)
-        schemas = [self._codec.schema_of(cls) for cls in classes]
         return Write(
             aggregate_id, expected, event_ids, rows, schemas, may_be_retry=given is not None
         )
+
+    def _schema_of(self, cls: type[Event]) -> AvroSchema:
+        schema = self._schemas.get(cls)
+        if schema is None:
+            self._types.bind(cls)
+            schema = self._schemas[cls] = self._codec.schema_of(cls)
+        return schema
 
     def _commit(self, writes: Sequence[Write]) -> None:
         self._check_usable()

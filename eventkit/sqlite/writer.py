@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from eventkit.codec import AvroCodec, AvroSchema, check_same_meaning
@@ -50,7 +50,7 @@ class Write:
         expected: int | None,
         event_ids: tuple[UUID, ...],
         rows: list[NewRow],
-        schemas: Sequence[AvroSchema],
+        schemas: Collection[AvroSchema],
         *,
         may_be_retry: bool,
     ) -> None:

@@ -40,7 +40,7 @@ EventkitError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +48,20 @@ if TYPE_CHECKING:
 
 
 class EventkitError(Exception):
-    """Base of all errors of eventkit; `retryable` says whether the same call may succeed later."""
+    """Base of all errors of eventkit.
+
+    `retryable` says whether the same call may succeed later; `where` names the recorded event that
+    the error was met at, if it was met while reading one.
+    """
 
     retryable = False
+    where: str | None = None
+
+    def located(self, where: str) -> Self:
+        """The same error, which from now on says where in the log it was met."""
+        self.where = where
+        self.args = (f"{where}: {self}",)
+        return self
 
 
 class InvalidInput(EventkitError, ValueError):
@@ -148,14 +159,13 @@ class EventTypeError(EventkitError):
 class UnknownEventType(EventTypeError):
     """No event class of this process reads the recorded type."""
 
-    def __init__(self, event_type: str, where: str | None = None) -> None:
+    def __init__(self, event_type: str) -> None:
         super().__init__(
-            f"no event class reads the recorded type {event_type!r}"
-            f"{f' (at {where})' if where else ''}. Import the module that defines it (CLI: --app), "
-            f"or, if the class was renamed, give it aliases=({event_type!r},)."
+            f"no event class reads the recorded type {event_type!r}. Import the module that "
+            f"defines it (CLI: --app), or, if the class was renamed, give it "
+            f"aliases=({event_type!r},)."
         )
         self.event_type = event_type
-        self.where = where
 
 
 class AmbiguousEventType(EventTypeError):
@@ -295,10 +305,11 @@ class HandlerFailed(ProjectionError):
         position: str,
         cause: BaseException,
     ) -> None:
+        first_line = str(cause).partition("\n")[0]  # SQLAlchemy adds the statement and a link
         super().__init__(
             f"projection {projection} failed on {event_type}, {aggregate_id} version {version} at "
-            f"{position}: {type(cause).__name__}: {cause}. The read model holds all events before "
-            "it; mend the handler and run again."
+            f"{position}: {type(cause).__name__}: {first_line}. The read model "
+            "holds all events before it; mend the handler and run again."
         )
         self.projection = projection
         self.event_type = event_type

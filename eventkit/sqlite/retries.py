@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from eventkit.codec import AvroCodec, fingerprint_of
-from eventkit.errors import DuplicateEventId
+from eventkit.errors import CodecError, DuplicateEventId, EventTypeError
 from eventkit.sqlite.rows import NewRow, position_of
 from eventkit.store import Appended
 
@@ -84,10 +84,13 @@ def _other_content(row: NewRow, entry: Known | None, codec: AvroCodec) -> str:
     """Compare bytes; where the class has changed since, compare what both mean today."""
     if entry is None or (entry.event_type, entry.data) == (row.event_type, row.data):
         return ""
-    if fingerprint_of(entry.data) != fingerprint_of(row.data):
-        then, now = (codec.decode(it.event_type, it.data) for it in (entry, row))
-        if then == now:
-            return ""
+    try:
+        if fingerprint_of(entry.data) != fingerprint_of(row.data):
+            then, now = (codec.decode(it.event_type, it.data) for it in (entry, row))
+            if then == now:
+                return ""
+    except (EventTypeError, CodecError):
+        return "its content cannot be compared, for nothing here reads what is recorded"
     return "its content differs"
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventkit.codec import AvroCodec
+from eventkit.errors import CodecError, EventTypeError
 from eventkit.events import Event, Metadata, Position, RecordedEvent, event_type
 from eventkit.store import PlainEvent
 
@@ -117,26 +118,38 @@ def recorded(row: Sequence[Any], codec: AvroCodec) -> RecordedEvent:
     """The recorded event of a whole row (`COLUMNS`).
 
     Raises:
-        UnknownEventType, CodecError: its body cannot be read by the classes of today.
+        EventTypeError, CodecError: its body cannot be read by the classes of today.
     """
+    try:
+        event = codec.decode(row[4], row[8])
+    except (EventTypeError, CodecError) as error:
+        raise error.located(_place(row)) from error.__cause__
     it = _new_event(RowEvent)
     _set_row(it, row)
     _set_aggregate_id(it, row[2])
     _set_version(it, row[3])
     _set_type(it, row[4])
-    _set_event(it, codec.decode(row[4], row[8]))
+    _set_event(it, event)
     return it
 
 
 def plain(row: Sequence[Any], codec: AvroCodec) -> PlainEvent:
-    """The event of a whole row, its body read by the schema it was written with."""
+    """The event of a whole row, its body read by the schema it was written with.
+
+    Raises:
+        CodecError: its body cannot be read.
+    """
     number, event_id, aggregate_id, version, type_name, timestamp, workspace_id, rest, data = row
+    try:
+        values = codec.decode_plain(type_name, data)
+    except CodecError as error:
+        raise error.located(_place(row)) from error.__cause__
     return PlainEvent(
         UUID(bytes=event_id),
         aggregate_id,
         version,
         type_name,
-        codec.decode_plain(type_name, data),
+        values,
         read_metadata(timestamp, workspace_id, rest),
         Position(TOPIC, 0, number),
     )
@@ -153,6 +166,10 @@ def read_metadata(timestamp: int, workspace_id: str | None, rest: str) -> Metada
         correlation_id=known.get("correlation_id"),
         extra=dict(known.get("extra", ())),
     )
+
+
+def _place(row: Sequence[Any]) -> str:
+    return f"{row[2]} version {row[3]}"
 
 
 def _metadata_json(metadata: Metadata) -> str:

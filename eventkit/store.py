@@ -236,11 +236,18 @@ def event_filter(
     """The filter that the parameters of `replay` ask for; classes are bound to their names.
 
     Raises:
-        InvalidInput: a datetime without a time zone, a text where a list is meant.
+        InvalidInput: a datetime without a time zone, a text where a list is meant, what can be
+            no category.
     """
     for name, value in (("event_types", event_types), ("categories", categories)):
         if isinstance(value, str):
             raise InvalidInput(f"{name} is a list: write [{value!r}]")
+    for category in categories or ():
+        if "-" in category:
+            raise InvalidInput(
+                f"{category!r} is no category: that is what stands before the first '-' of an id"
+            )
+        category_of(f"{category}-x")
     names: list[str] = []
     for item in event_types or ():
         if isinstance(item, str):

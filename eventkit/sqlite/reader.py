@@ -12,10 +12,14 @@ from eventkit.store import EventFilter
 
 Row = tuple[Any, ...]
 
+_LAST = (1 << 63) - 1  # the largest integer SQLite knows
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608 - constants
-_ALL = f"{_SELECT} WHERE aggregate_id = ? AND version >= ? ORDER BY version"
-_UP_TO = f"{_SELECT} WHERE aggregate_id = ? AND version BETWEEN ? AND ? ORDER BY version"
-_FIRST_LATER = "SELECT min(version) FROM events WHERE aggregate_id = ? AND timestamp > ?"
+_BETWEEN = f"{_SELECT} WHERE aggregate_id = ? AND version BETWEEN ? AND ?"
+_BY_VERSION = f"{_BETWEEN} ORDER BY version"
+# One statement, so that no event can come between looking for the cut and reading up to it.
+_AS_OF = f"""{_BETWEEN} AND version < coalesce(
+    (SELECT min(version) FROM events WHERE aggregate_id = ? AND timestamp > ?), {_LAST})
+ORDER BY version"""
 _LAST_POSITION = "SELECT coalesce(max(position), 0) FROM events"
 _STRETCH = 10_000
 """Positions one query looks at, at most: a rare filter must not hold a read open for long."""
@@ -29,13 +33,12 @@ def aggregate_rows(
     as_of: datetime | None,
 ) -> list[Row]:
     """The rows of one aggregate; `as_of` cuts before the first event that is later."""
-    if as_of is not None:
-        (later,) = connection.execute(_FIRST_LATER, (aggregate_id, to_micros(as_of))).fetchone()
-        if later is not None:
-            to_version = min(later - 1, later - 1 if to_version is None else to_version)
-    if to_version is None:
-        return connection.execute(_ALL, (aggregate_id, from_version)).fetchall()
-    return connection.execute(_UP_TO, (aggregate_id, from_version, to_version)).fetchall()
+    first = min(from_version, _LAST)
+    last = _LAST if to_version is None else max(0, min(to_version, _LAST))
+    if as_of is None:
+        return connection.execute(_BY_VERSION, (aggregate_id, first, last)).fetchall()
+    bounds = (aggregate_id, first, last, aggregate_id, to_micros(as_of))
+    return connection.execute(_AS_OF, bounds).fetchall()
 
 
 def last_position(connection: sqlite3.Connection) -> int:

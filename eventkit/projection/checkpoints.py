@@ -1,0 +1,117 @@
+"""How far a projection has come, per partition, in the database of its read model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Integer,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from eventkit.errors import CheckpointMoved
+from eventkit.projection.builds import METADATA
+from eventkit.projection.source import Partition
+
+_CHECKPOINTS = Table(
+    "eventkit_checkpoints",
+    METADATA,
+    Column("projection", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("topic", String(249), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("build", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("updated_at", DateTime, nullable=False),  # UTC
+)
+
+
+class Checkpoint(NamedTuple):
+    """The offset up to which the log was read, and how many events that were for the projection."""
+
+    offset: int
+    events: int
+    updated_at: datetime
+
+
+class Checkpoints:
+    """The checkpoints of one build of a projection.
+
+    Parameters:
+        projection: its name.
+        version: its version.
+        build: the number of the build; another build's checkpoints are never moved.
+    """
+
+    def __init__(self, projection: str, version: int, build: int) -> None:
+        self._projection = projection
+        self._version = version
+        self._build = build
+        table = _CHECKPOINTS.c
+        self._ours = (table.projection == projection) & (table.version == version)
+
+    def read(self, connection: Connection) -> dict[Partition, Checkpoint]:
+        """All there are."""
+        found = connection.execute(select(_CHECKPOINTS).where(self._ours))
+        return {
+            Partition(row.topic, row.partition): Checkpoint(
+                row.offset, row.events, row.updated_at.replace(tzinfo=UTC)
+            )
+            for row in found
+        }
+
+    def begin(self, connection: Connection, partition: Partition, offset: int) -> None:
+        """Make the checkpoint of a partition of which nothing was read."""
+        place = {"topic": partition.topic, "partition": partition.number, "offset": offset}
+        connection.execute(
+            insert(_CHECKPOINTS).values(
+                projection=self._projection,
+                version=self._version,
+                build=self._build,
+                **place,
+                events=0,
+                updated_at=_now(),
+            )
+        )
+
+    def advance(
+        self, connection: Connection, partition: Partition, expected: int, to: int, events: int
+    ) -> None:
+        """Move a checkpoint from where it must be.
+
+        Two workers at the same place both try this; the later one finds the row moved, and its
+        transaction, rows and all, is undone.
+
+        Raises:
+            CheckpointMoved: it is somewhere else, or the read model is another build by now.
+        """
+        table = _CHECKPOINTS.c
+        row = self._ours & (table.topic == partition.topic) & (table.partition == partition.number)
+        moved = connection.execute(
+            update(_CHECKPOINTS)
+            .where(row, table.offset == expected, table.build == self._build)
+            .values(offset=to, events=table.events + events, updated_at=_now())
+        )
+        if moved.rowcount != 1:
+            actual = connection.execute(select(table.offset).where(row)).scalar()
+            raise CheckpointMoved(self._projection, expected, actual)
+
+
+def forget_checkpoints(connection: Connection, projection: str) -> None:
+    """Remove all checkpoints of a projection."""
+    connection.execute(delete(_CHECKPOINTS).where(_CHECKPOINTS.c.projection == projection))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,177 @@
+"""What a user writes: a projection, with its tables and its handlers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self, cast
+
+from sqlalchemy import Table
+
+from eventkit.errors import InvalidAggregateId, InvalidProjection
+from eventkit.events import Event, EventTypes, RecordedEvent
+from eventkit.ids import category_of
+from eventkit.projection.handlers import handlers_of, with_subclasses
+from eventkit.store import EventFilter
+
+BoundHandler = Callable[[RecordedEvent, Any], object]
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+RESERVED = "eventkit_"
+"""How the tables begin that eventkit keeps beside the read models."""
+
+
+class Projection:
+    """Builds a read model from events.
+
+    Subclass it with a `name`, at least one table and handlers::
+
+        class OpenTasks(Projection):
+            name = "open_tasks"
+            tasks = Table("open_tasks", MetaData(), Column("task_id", String, primary_key=True))
+
+            @on(TaskCreated)
+            def created(self, recorded: RecordedEvent, tx: Transaction) -> None:
+                tx.insert(self.tasks, {"task_id": recorded.aggregate_id})
+
+    Reach the tables as `self.tasks`, never by the class or the module: a projection may be run on
+    copies of its tables. Write only through `tx`, and keep nothing in the instance: when a batch
+    fails, its handlers run again.
+
+    A class without a `name` is a base for others and is not run itself.
+
+    Class attributes:
+        name: what the projection is called in commands and in the database.
+        version: raise it when the handlers change; the read model then asks to be rebuilt.
+        categories: the categories to read; None reads all.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    categories: ClassVar[Sequence[str] | None] = None
+
+    _eventkit_handlers: ClassVar[Mapping[str, tuple[type[Event], ...]]] = {}
+    _eventkit_tables: ClassVar[Mapping[str, Table]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._eventkit_handlers = handlers_of(cls)
+        cls._eventkit_tables = _tables_of(cls)
+        if hasattr(cls, "name"):
+            _check(cls)
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self:
+        """Put the tables on the instance, so that it can be pointed at copies of them."""
+        if not hasattr(cls, "name"):
+            raise InvalidProjection(f"{cls.__name__} has no name: name = 'open_tasks'")
+        self = super().__new__(cls)
+        self.__dict__.update(cls._eventkit_tables)
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} v{self.version}>"
+
+
+def _tables_of(cls: type[Projection]) -> dict[str, Table]:
+    attributes = {name: getattr(cls, name) for owner in cls.__mro__ for name in vars(owner)}
+    return {name: value for name, value in attributes.items() if isinstance(value, Table)}
+
+
+def _check(cls: type[Projection]) -> None:
+    """Raise InvalidProjection unless the class can be run."""
+    what, name = cls.__name__, cast("object", cls.name)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidProjection(
+            f"{what}: name = {name!r} is no name for a projection; write up to 100 of the "
+            "characters A-Z a-z 0-9 _ - beginning with a letter"
+        )
+    if type(cls.version) is not int or cls.version < 1:
+        raise InvalidProjection(f"{what}: version is 1, 2, 3, ..., not {cls.version!r}")
+    _check_categories(cls)
+    _check_tables(cls)
+    if not cls._eventkit_handlers:
+        raise InvalidProjection(f"{what} handles no event: mark a method with @on(TaskCreated)")
+
+
+def _check_categories(cls: type[Projection]) -> None:
+    if cls.categories is None:
+        return
+    if isinstance(cls.categories, str) or not cls.categories:
+        raise InvalidProjection(
+            f"{cls.__name__}: categories is a list of names, as ['task'], or None for all, "
+            f"not {cls.categories!r}"
+        )
+    for category in cls.categories:
+        try:
+            category_of(f"{category}-x")
+        except InvalidAggregateId as error:
+            raise InvalidProjection(
+                f"{cls.__name__}: {category!r} is no category: {error.reason}"
+            ) from error
+        if "-" in category:
+            raise InvalidProjection(f"{cls.__name__}: {category!r} is no category: it holds a '-'")
+
+
+def _check_tables(cls: type[Projection]) -> None:
+    tables = list(cls._eventkit_tables.values())
+    if not tables:
+        raise InvalidProjection(
+            f"{cls.__name__} has no table to build: give it a class attribute such as "
+            "tasks = Table('open_tasks', MetaData(), Column(...))"
+        )
+    names = [table.fullname for table in tables]
+    for table in tables:
+        if names.count(table.fullname) > 1:
+            raise InvalidProjection(f"{cls.__name__} has the table {table.fullname!r} twice")
+        if table.name.startswith(RESERVED):
+            raise InvalidProjection(
+                f"{cls.__name__}: table names that begin with {RESERVED!r} are eventkit's own; "
+                f"rename {table.name!r}"
+            )
+
+
+def tables_of(projection: Projection) -> dict[str, Table]:
+    """The tables this instance writes to, by attribute name."""
+    names = projection._eventkit_tables  # noqa: SLF001 - a function beside the class
+    return {name: getattr(projection, name) for name in names}
+
+
+def _handlers(projection: Projection) -> Mapping[str, tuple[type[Event], ...]]:
+    return projection._eventkit_handlers  # noqa: SLF001 - a function beside the class
+
+
+def filter_of(projection: Projection, types: EventTypes) -> EventFilter:
+    """The events the projection reads: the names its classes are or were recorded under."""
+    categories = None if projection.categories is None else tuple(projection.categories)
+    classes = dict.fromkeys(_handled(projection))
+    if Event in classes:
+        return EventFilter(categories=categories)
+    types.bind_all(classes)
+    names = dict.fromkeys(name for cls in classes for name in types.names(cls))
+    return EventFilter(types=tuple(names), categories=categories)
+
+
+def _handled(projection: Projection) -> Iterator[type[Event]]:
+    for classes in _handlers(projection).values():
+        for cls in classes:
+            yield from with_subclasses(cls)
+
+
+class Dispatch:
+    """Finds the handlers of each event class, once a class."""
+
+    def __init__(self, projection: Projection) -> None:
+        self._handlers: list[tuple[tuple[type[Event], ...], BoundHandler]] = [
+            (classes, getattr(projection, name)) for name, classes in _handlers(projection).items()
+        ]
+        self._found: dict[type[Event], tuple[BoundHandler, ...]] = {}
+
+    def __call__(self, event_class: type[Event]) -> tuple[BoundHandler, ...]:
+        """The handlers of an event class, in the order in which they run."""
+        found = self._found.get(event_class)
+        if found is None:
+            found = tuple(
+                handler for classes, handler in self._handlers if issubclass(event_class, classes)
+            )
+            self._found[event_class] = found
+        return found

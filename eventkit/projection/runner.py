@@ -1,0 +1,112 @@
+"""Running a projection: catch up once, follow, rebuild."""
+
+from __future__ import annotations
+
+import threading
+
+from eventkit.errors import InvalidProjection
+from eventkit.projection.builds import make_build
+from eventkit.projection.checkpoints import forget_checkpoints
+from eventkit.projection.progress import Meter, Report
+from eventkit.projection.projection import Projection
+from eventkit.projection.read_models import ReadModels
+from eventkit.projection.source import source_of
+from eventkit.projection.status import ProjectionStatus, status_of
+from eventkit.projection.worker import Worker
+from eventkit.store import EventStore
+
+_POLL = 0.02
+"""Seconds between two looks at a log that had nothing new; one look costs some 50 microseconds."""
+
+
+class Runner:
+    """Keeps the read model of one projection in step with a store.
+
+    Whatever dies at whatever moment, each event counts exactly once: rows and checkpoint are
+    committed together, and the checkpoint moves only from where the batch began.
+
+    Parameters:
+        projection: an instance.
+        store: where its events are.
+        models: where its tables are.
+    """
+
+    def __init__(self, projection: Projection, store: EventStore, models: ReadModels) -> None:
+        if not isinstance(projection, Projection):
+            raise InvalidProjection(
+                f"a runner takes an instance of a projection, not {projection!r}"
+            )
+        self._projection = projection
+        self._source = source_of(store)
+        self._models = models
+
+    def run(self, progress: Report | None = None) -> int:
+        """Catch up to the end of the log as it is now; goes on where an earlier call ended.
+
+        Parameters:
+            progress: called with a `Progress` at the start and after each batch.
+
+        Returns how many events were handled.
+
+        Raises:
+            HandlerFailed: a handler raised; the events before it are kept.
+            CheckpointMoved: another worker runs the same projection.
+            RebuildNeeded: the tables are not those of today's code.
+            ReadModelError: the database cannot be used.
+        """
+        worker = Worker(self._projection, self._source, self._models)
+        ends = {partition: self._source.end(partition) for partition in worker.offsets}
+        total, handled = sum(ends.values()) - sum(worker.offsets.values()), 0
+        meter = Meter(progress)
+        meter.show(0, total)
+        for partition, end in ends.items():
+            while worker.offsets[partition] < end:
+                handled += worker.step(partition) or 0
+                left = sum(max(0, ends[part] - worker.offsets[part]) for part in ends)
+                meter.show(total - left, total)
+        worker.finish()
+        return handled
+
+    def follow(self, stop: threading.Event, progress: Report | None = None) -> int:
+        """Catch up, and go on with each new event, until `stop` is set.
+
+        Parameters:
+            stop: set it from another thread or a signal handler; the batch at work is finished.
+            progress: called with a `Progress` after each batch; the total grows with the log.
+
+        Returns how many events were handled.
+
+        Raises: as `run`.
+        """
+        worker = Worker(self._projection, self._source, self._models)
+        began, handled = sum(worker.offsets.values()), 0
+        meter = Meter(progress)
+        while not stop.is_set():
+            idle = True
+            for partition in worker.offsets:
+                events = worker.step(partition)
+                if events is not None:
+                    idle = False
+                    handled += events
+            if idle:
+                worker.finish()
+                stop.wait(_POLL)
+                continue
+            end = sum(self._source.end(partition) for partition in worker.offsets)
+            meter.show(sum(worker.offsets.values()) - began, end - began)
+        return handled
+
+    def rebuild(self, progress: Report | None = None) -> int:
+        """Make the tables anew, empty, and build them from the beginning of the log.
+
+        Until it is done, readers see a model that is not whole. Interrupted, it goes on with the
+        next `run` or `follow`; called again, it begins again. Parameters and errors: as `run`.
+        """
+        with self._models.writing() as connection:
+            make_build(connection, self._projection)
+            forget_checkpoints(connection, self._projection.name)
+        return self.run(progress)
+
+    def status(self) -> ProjectionStatus:
+        """Where the projection stands; changes nothing."""
+        return status_of(self._projection, self._source, self._models)

@@ -1,0 +1,1 @@
+"""Examples that come with the library: apps to try the command line on."""

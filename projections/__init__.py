@@ -1,0 +1,1 @@
+"""The reference service: what a user of eventkit writes, here for a permit office."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from eventkit.errors import HandlerFailed, ReadModelError
+from eventkit.errors import HandlerFailed
 from eventkit.events import RecordedEvent
 from eventkit.projection.checkpoints import Checkpoints
 from eventkit.projection.failures import translate
@@ -92,8 +92,6 @@ class Batches:
                 for handler in dispatch(type(recorded.event)):
                     handler(recorded, transaction)
             transaction.flush()
-        except ReadModelError:
-            raise
         except Exception as error:
             failure = translate(error, self._models.where)
             if failure is not None:

@@ -104,6 +104,10 @@ class TableStatements:
             )
         if kind in {"delete", "get"} and set(columns) != set(self._key):
             raise InvalidInput(f"{kind} takes the primary key of {name!r} alone: {key}")
+        if kind == "update" and not added and set(columns) == set(self._key):
+            raise InvalidInput(
+                f"this update of {name!r} sets nothing; it got its primary key alone"
+            )
         twice = set(added) & {*columns, *self._key}
         if twice:
             raise InvalidInput(
@@ -127,7 +131,7 @@ class TableStatements:
                 statement = update(table).where(*self._is(given)).values(self._set(given, added))
             case "delete":
                 statement = delete(table).where(*self._is(given))
-            case "get":
+            case _:
                 statement = select(table).where(*self._is(given))
         return RowStatement(statement, tuple(names.values()))
 

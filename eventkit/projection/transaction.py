@@ -100,9 +100,13 @@ class Transaction:
             table: one of the projection's.
             key: the primary key, by column.
         """
-        statement, names = self._statements.of(table).get("get", key, _NOTHING)
-        found = self.execute(statement, dict(zip(names, key.values(), strict=True)))
-        return found.one_or_none()
+        statements = self._statements.of(table)
+        statement, names = statements.get("get", key, _NOTHING)
+        writes = self._writes_of(table)
+        if writes.touch(statements.key_of(key)):
+            self._send(writes)
+        parameters = dict(zip(names, key.values(), strict=True))
+        return self._connection.execute(statement, parameters).one_or_none()
 
     def execute(
         self, statement: Executable, parameters: Values | Sequence[Values] | None = None
@@ -125,10 +129,13 @@ class Transaction:
 
     def flush(self) -> None:
         """Send the gathered writes; reading through this transaction does so by itself."""
+        self._send(*self._writes.values())
+
+    def _send(self, *queues: Writes) -> None:
         if self._failure is not None:
             raise self._failure
         try:
-            for writes in self._writes.values():
+            for writes in queues:
                 writes.flush(self._connection)
         except BaseException as error:
             self._failure = error  # the batch is lost, even where a handler swallows this
@@ -138,9 +145,14 @@ class Transaction:
         statements = self._statements.of(table)
         statement, names = statements.get(kind, row, add)
         values = (*row.values(), *add.values()) if add else row.values()
+        self._writes_of(table).add(
+            statement, dict(zip(names, values, strict=True)), statements.key_of(row)
+        )
+
+    def _writes_of(self, table: Table) -> Writes:
         # Tables that refer to each other share one order; others have one each.
         queue = None if self._statements.linked else table
         writes = self._writes.get(queue)
         if writes is None:
             writes = self._writes[queue] = Writes()
-        writes.add(statement, dict(zip(names, values, strict=True)), statements.key_of(row))
+        return writes

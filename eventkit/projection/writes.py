@@ -27,6 +27,7 @@ class Writes:
         self._newest: dict[Executable, int] = {}
         self._last: dict[Hashable, int] = {}
         self._floor = 0
+        self._any_row = False
 
     def add(self, statement: Executable, row: Row, key: Hashable) -> None:
         """Take a write.
@@ -44,15 +45,20 @@ class Writes:
         self._groups[group][1].append(row)
         if key is ANY_ROW:
             self._floor = group
+            self._any_row = True
         else:
             self._last[key] = group
+
+    def touch(self, key: Hashable) -> bool:
+        """Whether a write that waits may be one on this row."""
+        return self._any_row or key in self._last or (key is ANY_ROW and bool(self._groups))
 
     def flush(self, connection: Connection) -> None:
         """Send what was taken, and be empty."""
         groups = self._groups
         if not groups:
             return
-        self._groups, self._floor = [], 0
+        self._groups, self._floor, self._any_row = [], 0, False
         self._newest.clear()
         self._last.clear()
         for statement, rows in groups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Hashable
 from datetime import date
 from enum import Enum
@@ -57,6 +58,8 @@ _SPECIAL: dict[Any, Shape] = {
     list[JsonValue]: JsonShape("JSON array", list),
 }
 _ARRAYS = (list, set, frozenset)
+_ALIASES = (TypeAliasType, getattr(typing, "TypeAliasType", TypeAliasType))
+"""Of `type X = ...`, and of the backport, which is a class of its own."""
 
 
 def shape_of(model: type[BaseModel]) -> RecordShape:
@@ -174,9 +177,9 @@ def _unwrapped(annotation: Any) -> Any:
             annotation = get_args(annotation)[0]
         elif isinstance(annotation, NewType):
             annotation = annotation.__supertype__
-        elif isinstance(annotation, TypeAliasType):
+        elif isinstance(annotation, _ALIASES):
             annotation = annotation.__value__
-        elif isinstance(origin, TypeAliasType):
+        elif isinstance(origin, _ALIASES):
             annotation = origin.__value__[get_args(annotation)]
         else:
             return annotation
@@ -185,13 +188,14 @@ def _unwrapped(annotation: Any) -> Any:
 
 def _text(annotation: Any) -> Shape:
     """What pydantic itself writes as text and reads back."""
+    advice = "write list, set, tuple, dict or a pydantic model instead"
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
         kind = adapter.json_schema(mode="serialization").get("type")
     except Exception as error:
-        raise Misfit("pydantic has no JSON form for it") from error
+        raise Misfit(f"pydantic cannot write it either; {advice}") from error
     if kind != "string":
-        raise Misfit("it has no Avro type; write list, set, tuple, dict or a pydantic model")
+        raise Misfit(advice)
     return TextShape(_words(annotation), adapter, (annotation,))
 
 

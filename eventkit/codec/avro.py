@@ -151,8 +151,7 @@ class AvroCodec:
         if data[:HEADER_SIZE] != codec.schema.header:
             return None
         try:
-            datum = record_reader(codec.schema, with_names=True)(data)
-            return without_absent(codec.values_reader()(datum))
+            return without_absent(codec.decode(data))
         except Exception:  # noqa: BLE001 - a snapshot only saves time: without it the events are folded
             return None
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import cached_property, lru_cache
 from typing import Any
 
 from pydantic import BaseModel
 
 from eventkit.codec.annotations import shape_of
-from eventkit.codec.binary import record_writer
+from eventkit.codec.binary import record_reader, record_writer
 from eventkit.codec.derive import derive
 from eventkit.codec.names import avro_full_name, avro_name
 from eventkit.codec.reading import RecordReader
@@ -72,9 +72,12 @@ class ClassCodec:
         """
         return self._record_reader(written).read
 
-    def values_reader(self) -> Convert:
-        """How a record of today's schema becomes field values."""
-        return self._record_reader(self.schema).values
+    @cached_property
+    def decode(self) -> Callable[[bytes], dict[str, Any]]:
+        """From a record of today's schema to its field values; raises whatever damage leads to."""
+        read = record_reader(self.schema, with_names=True)
+        values = self._record_reader(self.schema).values
+        return lambda data: values(read(data))
 
     def _record_reader(self, written: AvroSchema) -> RecordReader:
         node = Written(written.parsed, written.named)
@@ -135,10 +138,12 @@ def _blame(datum: Any, path: str = "") -> str | None:
         return f"{where}{datum} does not fit in 64 bits; type the field Decimal"
     if isinstance(datum, str) and any("\ud800" <= char <= "\udfff" for char in datum):
         return f"{where}{datum!r:.100} holds half a character (a lone surrogate)"
+    if isinstance(datum, tuple):  # a value of a union, with its branch
+        return _blame(datum[1], path)
     parts: Any = ()
     if isinstance(datum, dict):
         parts = datum.items()
-    elif isinstance(datum, (list, tuple)):
+    elif isinstance(datum, list):
         parts = enumerate(datum)
     found = (_blame(value, f"{path}.{step}" if path else str(step)) for step, value in parts)
     return next((reason for reason in found if reason), None)

@@ -124,6 +124,7 @@ for _ in range(200):
 UNENCODABLE: dict[str, tuple[Any, Any, str]] = {
     "64 bits exceeded": (int, 2**63, "field x: 9223372036854775808 does not fit in 64 bits"),
     "64 bits exceeded below": (int | None, -(2**63) - 1, "does not fit in 64 bits"),
+    "64 bits exceeded in a union": (int | str, 2**63, "field x: 9223372036854775808 does not fit"),
     "64 bits exceeded in a list": (list[int], [1, 2**70], "field x.1: "),
     "naive datetime": (datetime, datetime(2024, 1, 1), "has no time zone"),  # noqa: DTZ001 - that is the case
     "naive optional datetime": (datetime | None, datetime(2024, 1, 1), "has no time zone"),  # noqa: DTZ001

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, IntFlag, StrEnum
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Generic, Literal, NewType, TypeVar
 from uuid import UUID
 
@@ -108,7 +109,7 @@ TYPES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "float": (float, st.floats()),
     "bool": (bool, st.booleans()),
     "bytes": (bytes, st.binary()),
-    "None": (None, st.none()),
+    "None": (NoneType, st.none()),
     "Optional": (str | None, st.none() | st.text()),
     "Optional datetime": (datetime | None, st.none() | moments),
     "UUID": (UUID, st.uuids()),

@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 # The event log of `make demo`; where it is missing, a sample of the same shape is made.
 LOG ?= ../shared/data/permits.jsonl
 
+# How many brokers `make broker` runs: 1 or 3.
+BROKERS ?= 1
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench broker clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +20,7 @@ $(VENV)/.runtime: pyproject.toml scripts/setup-venv
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml scripts/setup-venv
-	@scripts/setup-venv $(VENV) dev
+	@scripts/setup-venv $(VENV) dev,kafka
 	@touch $(VENV)/.runtime $@
 
 $(VENV)/.bench: pyproject.toml scripts/setup-venv
@@ -43,5 +46,8 @@ lint: $(VENV)/.dev ## check style, format and types
 bench: $(VENV)/.bench ## measure against the package eventsourcing on this machine
 	@$(BIN)/python -m tests.benchmarks
 
+broker: $(VENV)/.runtime ## run Kafka until Ctrl-C, without Docker (BROKERS=3 for three)
+	@$(BIN)/python -m tools.broker --brokers $(BROKERS)
+
 clean: ## remove what these commands made
-	@rm -rf $(VENV) .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .demo .kafka .hypothesis .mypy_cache .pytest_cache .ruff_cache

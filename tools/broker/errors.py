@@ -1,0 +1,5 @@
+"""What goes wrong with a broker."""
+
+
+class BrokerError(Exception):
+    """A broker could not be brought or started; the message says why and what to do."""

@@ -5,3 +5,6 @@ from hypothesis import settings
 # No deadline: a busy machine is slow at times, and that is no failure.
 settings.register_profile("eventkit", deadline=None, print_blob=True)
 settings.load_profile("eventkit")
+
+# Here and not in tests/kafka: only what pytest loads at its start can add command line options.
+pytest_plugins = ["tests.kafka.plugin"]

@@ -1,0 +1,156 @@
+"""The Kafka that tests run against: chosen once, started when the first test asks for it.
+
+In this order: the address given by `--kafka` or EVENTKIT_TEST_KAFKA, Docker, Kafka's jars.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kafka.release import release_of
+from tools.broker.cluster import Cluster, Wanted
+from tools.broker.errors import BrokerError
+from tools.broker.sources import Source, choose
+
+# Fixtures that need brokers which a test may break: never those at a given address.
+BREAKABLE = {"broker", "three_brokers", "secure_broker"}
+
+# The users of `secure_broker`; each may do what the ACLs of a test allow.
+USERS = ("writer", "reader", "worker", "stranger")
+
+
+class Brokers:
+    """The brokers of one test run: each cluster stays from the first test that asks for it on.
+
+    Args:
+        address: of a broker that runs already; None starts one.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        self.address = address
+        self._source: Source | None = None
+        self._problem: BrokerError | None = None
+        self._clusters: dict[str, Cluster] = {}
+
+    def source(self) -> Source:
+        """Return what starts brokers here, ready to do so.
+
+        Raises:
+            BrokerError: nothing does; the same error each time, found out once.
+        """
+        if self._problem:
+            raise self._problem
+        try:
+            if self._source is None:
+                source = choose()
+                source.prepare()
+                self._source = source
+        except BrokerError as error:
+            self._problem = error
+            raise
+        return self._source
+
+    def describe(self, wanted: set[str]) -> list[str]:
+        """Return what the fixtures in `wanted` will give, and bring what they need."""
+        lines = []
+        try:
+            if self.address and "kafka_address" in wanted:
+                lines.append(f"kafka: Kafka {release_of(self.address)} at {self.address}")
+            if wanted & BREAKABLE or not self.address:
+                lines.append(f"kafka: {self.source().name}")
+        except BrokerError as error:
+            lines.append(f"kafka: {error}")
+        return lines
+
+    def cluster(self, name: str, wanted: Wanted, tmp: pytest.TempPathFactory) -> Cluster:
+        """Return the cluster called `name`, started as `wanted` if it is not there yet."""
+        if name not in self._clusters:
+            try:
+                folder = tmp.mktemp(f"kafka-{name}-")
+                self._clusters[name] = self.source().start(folder, wanted)
+            except BrokerError as error:
+                pytest.fail(str(error), pytrace=False)
+        return self._clusters[name]
+
+    def close(self) -> None:
+        """End all brokers that were started."""
+        for cluster in self._clusters.values():
+            cluster.close()
+        self._clusters.clear()
+
+
+BROKERS = pytest.StashKey[Brokers]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kafka",
+        metavar="HOST:PORT",
+        default=os.environ.get("EVENTKIT_TEST_KAFKA"),
+        help="run the Kafka tests against this broker (also EVENTKIT_TEST_KAFKA); "
+        "without it, one is started by Docker or from Kafka's jars",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[BROKERS] = Brokers(config.getoption("--kafka"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[BROKERS].close()
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    """Say which Kafka the tests get, if any needs one.
+
+    What may take minutes (Maven, a pull of the image) happens here: a fixture's time is counted as
+    its test's.
+    """
+    asked = {name for item in items for name in getattr(item, "fixturenames", ())}
+    wanted = asked & {"kafka_address", *BREAKABLE}
+    if not wanted or config.option.collectonly:
+        return []
+    return config.stash[BROKERS].describe(wanted)
+
+
+@pytest.fixture(scope="session")
+def brokers(pytestconfig: pytest.Config) -> Brokers:
+    """The run's brokers."""
+    return pytestconfig.stash[BROKERS]
+
+
+@pytest.fixture(scope="session")
+def kafka_address(brokers: Brokers, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """host:port of a broker that the whole run shares: use topics and groups of your own."""
+    if brokers.address is None:
+        return brokers.cluster("one", Wanted(), tmp_path_factory).bootstrap
+    try:
+        release_of(brokers.address)
+    except BrokerError as error:
+        pytest.fail(str(error), pytrace=False)
+    return brokers.address
+
+
+@pytest.fixture
+def broker(brokers: Brokers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One broker that the test may kill, freeze and restart; afterwards it runs again."""
+    cluster = brokers.cluster("one", Wanted(), tmp_path_factory)
+    yield cluster
+    cluster.heal()
+
+
+@pytest.fixture
+def three_brokers(brokers: Brokers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three brokers that the test may kill, freeze and restart; afterwards all run again."""
+    cluster = brokers.cluster("three", Wanted(brokers=3), tmp_path_factory)
+    yield cluster
+    cluster.heal()
+
+
+@pytest.fixture
+def secure_broker(brokers: Brokers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One broker with a TLS listener that asks for a password, and users who may do nothing yet."""
+    cluster = brokers.cluster("secure", Wanted(users=USERS), tmp_path_factory)
+    yield cluster
+    cluster.heal()

@@ -106,6 +106,13 @@ class ReadModels:
         return engine
 
     def _prepare(self, connection: sqlite3.Connection, _record: Any) -> None:
+        try:
+            self._set_up(connection)
+        except BaseException:
+            connection.close()  # the pool has not taken it over yet
+            raise
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
         connection.isolation_level = None
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if application == APPLICATION_ID:

@@ -40,7 +40,7 @@ EventkitError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +62,14 @@ class EventkitError(Exception):
         self.where = where
         self.args = (f"{where}: {self}",)
         return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors can be copied and sent to another process, whatever their constructors take."""
+        return _rebuilt, (type(self), self.args), vars(self)
+
+
+def _rebuilt(cls: type[EventkitError], args: tuple[object, ...]) -> EventkitError:
+    return cls.__new__(cls, *args)
 
 
 class InvalidInput(EventkitError, ValueError):
@@ -207,8 +215,8 @@ class UndecodableEvent(CodecError):
 
     def __init__(self, event_type: str, fingerprint: str, reason: str) -> None:
         super().__init__(
-            f"a record of type {event_type!r} cannot be read with its schema {fingerprint}: {reason}. "
-            "It is damaged, or was written by another program."
+            f"a record of type {event_type!r} cannot be read with its schema {fingerprint}: "
+            f"{reason}. It is damaged, or was written by another program."
         )
         self.event_type = event_type
         self.fingerprint = fingerprint

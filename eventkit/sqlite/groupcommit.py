@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from copy import copy
+from math import inf
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-from eventkit.errors import StoreBusy, StoreClosed
+from eventkit.errors import EventkitError, StoreBusy, StoreClosed
 
 
 class Job(Protocol):
@@ -18,6 +21,10 @@ class Job(Protocol):
     def weight(self) -> int:
         """How many rows it writes."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether its result holds; otherwise it may be committed again."""
+
 
 _LOOK_AROUND = 1.0  # seconds
 
@@ -25,18 +32,28 @@ _Job = TypeVar("_Job", bound=Job)
 
 
 class _Ticket(Generic[_Job]):
-    """A place in the queue; `wake` is released once: when its job is done, or it is to lead."""
+    """A place in the queue; `wake` is released when its job is done or when it is to lead."""
 
-    __slots__ = ("appointed", "done", "error", "follower", "job", "wake")
+    __slots__ = ("group", "job", "leads", "wake")
 
     def __init__(self, job: _Job) -> None:
         self.job = job
-        self.appointed = False
-        self.done = False
-        self.error: BaseException | None = None
-        self.follower: _Ticket[_Job] | None = None
+        self.leads = False
+        self.group: _Group[_Job] | None = None
         self.wake = threading.Lock()
         self.wake.acquire()
+
+
+class _Group(Generic[_Job]):
+    """Tickets whose jobs are committed together; `asleep` are those not woken since."""
+
+    __slots__ = ("asleep", "done", "error", "tickets")
+
+    def __init__(self) -> None:
+        self.tickets: list[_Ticket[_Job]] = []
+        self.asleep: deque[_Ticket[_Job]] = deque()
+        self.error: Exception | None = None
+        self.done = False
 
 
 class GroupCommit(Generic[_Job]):
@@ -52,12 +69,15 @@ class GroupCommit(Generic[_Job]):
     and the next leader with them. Why the lead goes on at the end of the chain: if it were free
     at once, the first caller to come back would commit its next job alone.
 
-    A thread that is torn out of its wait (an interrupt in the main thread) breaks the chain: who
-    waits looks for itself once a second, and the oldest takes the lead if nobody commits.
+    Any thread may be torn out by an interrupt (Ctrl-C in the main thread). If it waits, its job is
+    taken back unless the commit has begun. If it leads, the jobs of the others are put back in
+    front of the queue, but for those that were committed. In both cases what it owed to others
+    (to wake the next, to hand on the lead) is done before it leaves. Should it be hit even there,
+    who waits looks around once a second, and the oldest takes the lead if nobody commits.
 
     Parameters:
-        commit: writes the jobs in one transaction, in order; gives each its result. What it
-            raises is raised to every caller of the group.
+        commit: writes the jobs in one transaction, in order; gives each its result. An error it
+            raises means that nothing was written, and is raised to every caller of the group.
         max_rows: rows in one commit, unless a single job is larger.
         max_waiting: jobs that may wait; more are refused.
         timeout: seconds a job may wait for its commit to begin.
@@ -94,78 +114,131 @@ class GroupCommit(Generic[_Job]):
                 raise StoreClosed("the event store")
             if len(self._waiting) >= self._max_waiting:
                 raise StoreBusy(f"{self._max_waiting:,} appends wait already; try again later.")
-            self._waiting.append(ticket)
-            lead, self._led = not self._led, True
-        self._see_through(ticket, lead=lead)
+            self._queue(ticket)
+        self._see_through(ticket, monotonic() + self._timeout)
 
     def close(self, last: _Job) -> None:
         """Refuse new jobs and return when all that were accepted, and a last one, are done."""
         ticket = _Ticket(last)
         with self._mutex:
             self._closed = True
-            self._waiting.append(ticket)
-            lead, self._led = not self._led, True
-        self._see_through(ticket, lead=lead)
+            self._queue(ticket)
+        self._see_through(ticket, inf)
 
-    def _see_through(self, ticket: _Ticket[_Job], *, lead: bool) -> None:
-        if not lead:
-            self._wait(ticket)
-        if not ticket.done:
-            self._lead()
-        self._wake_next(ticket)
-        if ticket.error is not None:
-            raise ticket.error
+    def _queue(self, ticket: _Ticket[_Job]) -> None:
+        self._waiting.append(ticket)
+        ticket.leads, self._led = not self._led, True
 
-    def _wait(self, ticket: _Ticket[_Job]) -> None:
+    def _see_through(self, ticket: _Ticket[_Job], deadline: float) -> None:
+        try:
+            if not ticket.leads:
+                self._wait(ticket, deadline)
+            group = ticket.group or self._lead()
+        except BaseException:
+            self._leave(ticket)
+            raise
+        self._pass_on(group)
+        if group.error is not None:
+            raise self._own(group.error) from group.error.__cause__
+
+    def _wait(self, ticket: _Ticket[_Job], deadline: float) -> None:
         """Return when the ticket is done or is to lead."""
-        deadline = monotonic() + self._timeout
-        while not ticket.wake.acquire(timeout=_LOOK_AROUND):
+        while not ticket.wake.acquire(timeout=max(0.0, min(_LOOK_AROUND, deadline - monotonic()))):
             with self._mutex:
-                if ticket.done or (not self._committing and ticket is self._waiting[0]):
+                if ticket.group is not None:
+                    if ticket.group.done:
+                        with suppress(ValueError):
+                            ticket.group.asleep.remove(ticket)
+                        return
+                    deadline = inf  # it has begun
+                elif not self._committing and self._waiting[0] is ticket:
+                    ticket.leads = True
                     return
-                if monotonic() > deadline and ticket in self._waiting:
+                elif monotonic() >= deadline:
                     self._waiting.remove(ticket)
                     raise StoreBusy(
                         f"the append waited {self._timeout:g} s for its turn and was given up; "
                         "nothing was written. Try again later."
                     )
 
-    def _lead(self) -> None:
+    def _lead(self) -> _Group[_Job]:
         """Commit what waits; the leader's own ticket is the oldest."""
-        group = self._take_group()
-        error: BaseException | None = None
+        group: _Group[_Job] = _Group()
         try:
-            self._commit([ticket.job for ticket in group])
-        except BaseException as raised:  # noqa: BLE001 - handed to the callers it belongs to
-            error = raised
-        previous = None
-        for ticket in group:
-            ticket.error, ticket.done = error, True
-            if previous is not None:
-                previous.follower = ticket
-            previous = ticket
-        self._committing = False
+            self._take(group)
+            self._commit([ticket.job for ticket in group.tickets])
+        except Exception as error:  # noqa: BLE001 - handed to the callers it belongs to
+            group.error = error
+        except BaseException:
+            self._put_back(group)
+            raise
+        finally:
+            # No calls here: an interrupt can only come at a call, and this must not be missed.
+            group.done = True
+            self._committing = False
+        return group
 
-    def _wake_next(self, ticket: _Ticket[_Job]) -> None:
-        if ticket.follower is not None:
-            ticket.follower.wake.release()
-            return
+    def _take(self, group: _Group[_Job]) -> None:
+        """Move the oldest tickets into a group, as many as one commit takes."""
+        with self._mutex:
+            self._committing = True
+            rows = 0
+            for ticket in self._waiting:
+                rows += ticket.job.weight
+                if rows > self._max_rows and group.tickets:
+                    break
+                group.tickets.append(ticket)
+            group.asleep.extend(group.tickets)
+            group.asleep.popleft()  # the leader
+            for ticket in group.tickets:
+                self._waiting.popleft()
+                ticket.group = group
+
+    def _put_back(self, group: _Group[_Job]) -> None:
+        """Let others commit what an interrupted leader did not."""
+        with self._mutex:
+            again = [ticket for ticket in group.asleep if not ticket.job.settled]
+            for ticket in again:
+                ticket.group = None
+                group.asleep.remove(ticket)
+            self._waiting = deque(dict.fromkeys([*again, *self._waiting]))
+
+    def _pass_on(self, group: _Group[_Job]) -> None:
+        """Wake the next of the group, or after the last of them who is to lead."""
+        try:
+            sleeper = group.asleep.popleft() if group.asleep else None
+        except IndexError:  # another thread took it: the chain had broken
+            sleeper = None
+        if sleeper is None:
+            self._hand_over()
+        else:
+            sleeper.wake.release()
+
+    def _hand_over(self) -> None:
         with self._mutex:
             if self._committing:
                 return
             self._led = bool(self._waiting)
-            if self._led and not self._waiting[0].appointed:
-                self._waiting[0].appointed = True
+            if self._led and not self._waiting[0].leads:
+                self._waiting[0].leads = True
                 self._waiting[0].wake.release()
 
-    def _take_group(self) -> list[_Ticket[_Job]]:
-        group: list[_Ticket[_Job]] = []
-        rows = 0
+    def _leave(self, ticket: _Ticket[_Job]) -> None:
+        """Take an interrupted caller's job back, and do what its thread owed to others."""
         with self._mutex:
-            self._committing = True
-            while self._waiting:
-                rows += self._waiting[0].job.weight
-                if group and rows > self._max_rows:
-                    break
-                group.append(self._waiting.popleft())
-        return group
+            group = ticket.group
+            if group is None:
+                with suppress(ValueError):
+                    self._waiting.remove(ticket)
+            elif ticket in group.asleep:
+                group.asleep.remove(ticket)
+                return
+        if group is not None:
+            self._pass_on(group)
+        elif ticket.leads:
+            self._hand_over()
+
+    @staticmethod
+    def _own(error: Exception) -> Exception:
+        """An error of one's own: threads that raise the same one write into its traceback."""
+        return copy(error) if isinstance(error, EventkitError) else error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 from eventkit.codec import AvroCodec, AvroSchema, check_same_meaning
@@ -64,13 +65,14 @@ class Write:
 
 
 class Batch:
-    """The writes of one caller."""
+    """The writes of one caller; `settled` says that their outcomes hold."""
 
-    __slots__ = ("weight", "writes")
+    __slots__ = ("settled", "weight", "writes")
 
     def __init__(self, writes: Sequence[Write]) -> None:
         self.writes = writes
         self.weight = sum([len(write.rows) for write in writes])
+        self.settled = False
 
 
 class Writer:
@@ -94,15 +96,21 @@ class Writer:
         while committing is the one case in which the disk may hold what nobody was told:
         those writes are `OutcomeUnknown`.
 
+        An interrupt (Ctrl-C) may come anywhere, also as soon as COMMIT returns. What is not settled
+        then may have been written; it can be committed again, for it counts as a retry.
+
         Raises:
             StoreError: nothing was written.
         """
         writes = [write for batch in batches for write in batch.writes]
-        try:
-            self._attempt(writes, thorough=False)
-        except sqlite3.IntegrityError:  # an id of the caller's stands elsewhere: look for them all
-            with translated(self._where):
-                self._attempt(writes, thorough=True)
+        if writes:
+            try:
+                self._attempt(writes, thorough=False)
+            except sqlite3.IntegrityError:  # an id stands elsewhere: look for them all
+                with translated(self._where):
+                    self._attempt(writes, thorough=True)
+        for batch in batches:
+            batch.settled = True
 
     def _attempt(self, writes: Sequence[Write], *, thorough: bool) -> None:
         committing = False
@@ -114,14 +122,20 @@ class Writer:
                 self._insert(parameters, schemas)
                 committing = True
             self._connection.execute("COMMIT")
-        except BaseException as error:
+        except sqlite3.IntegrityError:
             self._roll_back()
-            if not isinstance(error, sqlite3.Error) or isinstance(error, sqlite3.IntegrityError):
-                raise
+            raise
+        except sqlite3.Error as error:
+            self._roll_back()
             failure = translate(error, self._where)
             if not committing or _nothing_was_written(error):
                 raise failure from error
             _in_doubt(writes, failure, error)
+        except BaseException:
+            self._roll_back()
+            for write in writes:
+                write.may_be_retry = True
+            raise
         else:
             self._stored_schemas.update(schema.fingerprint for schema in schemas)
 
@@ -193,8 +207,9 @@ class Writer:
             start, rows = end, rows - count
 
     def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # to be told is what led here; the next attempt tries again
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
 
 def _parameters(position: int, aggregate_id: str, version: int, row: NewRow) -> tuple[object, ...]:
@@ -203,10 +218,16 @@ def _parameters(position: int, aggregate_id: str, version: int, row: NewRow) -> 
 
 
 def _in_doubt(writes: Iterable[Write], failure: EventkitError, cause: Exception) -> None:
-    for write in writes:
-        if isinstance(write.outcome, Appended) and not write.outcome.already_recorded:
+    done = [write for write in writes if isinstance(write.outcome, Appended)]
+    new = {it for write in done if not _was_recorded(write) for it in write.event_ids}
+    for write in done:
+        if not new.isdisjoint(write.event_ids):  # written now, or a retry of what is written now
             write.outcome = OutcomeUnknown(write.event_ids, str(failure))
             write.outcome.__cause__ = cause
+
+
+def _was_recorded(write: Write) -> bool:
+    return isinstance(write.outcome, Appended) and write.outcome.already_recorded
 
 
 def _nothing_was_written(error: sqlite3.Error) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class Connections:
@@ -32,13 +32,16 @@ class Connections:
         try:
             yield connection
         finally:
-            if self._closed or len(self._idle) >= self._keep:
+            if len(self._idle) >= self._keep:
                 connection.close()
             else:
                 self._idle.append(connection)
+            if self._closed:
+                self.close()
 
     def close(self) -> None:
         """Close those that are idle now, and the others when they come back."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        with suppress(IndexError):  # another thread may do the same
+            while True:
+                self._idle.pop().close()

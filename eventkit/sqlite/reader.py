@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -17,12 +18,14 @@ _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608 - constants
 _BETWEEN = f"{_SELECT} WHERE aggregate_id = ? AND version BETWEEN ? AND ?"
 _BY_VERSION = f"{_BETWEEN} ORDER BY version"
 # One statement, so that no event can come between looking for the cut and reading up to it.
-_AS_OF = f"""{_BETWEEN} AND version < coalesce(
-    (SELECT min(version) FROM events WHERE aggregate_id = ? AND timestamp > ?), {_LAST})
-ORDER BY version"""
+_FIRST_LATER = "SELECT min(version) FROM events WHERE aggregate_id = ? AND timestamp > ?"
+_AS_OF = f"{_BETWEEN} AND version < coalesce(({_FIRST_LATER}), {_LAST}) ORDER BY version"
 _LAST_POSITION = "SELECT coalesce(max(position), 0) FROM events"
+_METADATA, _DATA = COLUMNS.index("metadata"), COLUMNS.index("data")
 _STRETCH = 10_000
 """Positions one query looks at, at most: a rare filter must not hold a read open for long."""
+_ROOM = 4_000_000
+"""Bytes of bodies and metadata after which a page ends, however few rows it has."""
 
 
 def aggregate_rows(
@@ -63,8 +66,17 @@ class Scan:
     ) -> tuple[list[Row], int]:
         """Rows after one position, up to another, and the position to which the log was read."""
         stop = max(after, min(end, after + max(_STRETCH, limit)))
-        rows = connection.execute(self._sql, (after, stop, *self._parameters, limit)).fetchall()
-        return rows, (rows[-1][0] if len(rows) == limit else stop)
+        rows: list[Row] = []
+        room = _ROOM
+        with closing(
+            connection.execute(self._sql, (after, stop, *self._parameters, limit))
+        ) as found:
+            for row in found:
+                rows.append(row)
+                room -= len(row[_METADATA]) + len(row[_DATA])
+                if room < 0:
+                    break
+        return rows, (rows[-1][0] if len(rows) == limit or room < 0 else stop)
 
 
 def _clauses(wanted: EventFilter) -> Iterator[tuple[str, Sequence[object]]]:

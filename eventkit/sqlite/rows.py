@@ -24,6 +24,8 @@ TOPIC = "events"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_LONG = 500
+"""Characters of metadata; longer ones hardly come twice, and would fill the memory."""
 
 
 class NewRow(NamedTuple):
@@ -108,10 +110,10 @@ _new_event = object.__new__
 # Slots are filled through their descriptors: the class refuses assignment, and looking an attribute
 # up by name costs more than filling it.
 _set_row = vars(RowEvent)["_row"].__set__
-_set_aggregate_id = RecordedEvent.aggregate_id.__set__  # type: ignore[attr-defined]
-_set_version = RecordedEvent.version.__set__  # type: ignore[attr-defined]
-_set_type = RecordedEvent.type.__set__  # type: ignore[attr-defined]
-_set_event = RecordedEvent.event.__set__  # type: ignore[attr-defined]
+_set_aggregate_id = vars(RecordedEvent)["aggregate_id"].__set__
+_set_version = vars(RecordedEvent)["version"].__set__
+_set_type = vars(RecordedEvent)["type"].__set__
+_set_event = vars(RecordedEvent)["event"].__set__
 
 
 def recorded(row: Sequence[Any], codec: AvroCodec) -> RecordedEvent:
@@ -157,7 +159,7 @@ def plain(row: Sequence[Any], codec: AvroCodec) -> PlainEvent:
 
 def read_metadata(timestamp: int, workspace_id: str | None, rest: str) -> Metadata:
     """The metadata of a row."""
-    known = _parsed(rest)
+    known = json.loads(rest) if len(rest) > _LONG else _parsed(rest)
     return Metadata.model_construct(
         timestamp=from_micros(timestamp),
         workspace_id=workspace_id,

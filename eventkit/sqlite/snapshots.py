@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from pydantic import BaseModel
 
 from eventkit.codec import AvroCodec
-from eventkit.sqlite.connections import Connections
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.rows import from_micros, to_micros
 from eventkit.store import Snapshot
@@ -30,17 +30,25 @@ class SqliteSnapshots:
     """The snapshots table, written on a connection of its own, off the append path.
 
     Its commits are not flushed to the disk: losing a snapshot costs the time of one fold.
+
+    Parameters:
+        connect: opens the connection that writes.
+        reading: lends one that reads.
+        codec: how states become bytes and back.
+        where: the file, for messages.
+
+    What the two functions raise where the store is closed or another process's goes through.
     """
 
     def __init__(
         self,
         connect: Callable[[], sqlite3.Connection],
-        readers: Connections,
+        reading: Callable[[], AbstractContextManager[sqlite3.Connection]],
         codec: AvroCodec,
         where: str,
     ) -> None:
         self._connect = connect
-        self._readers = readers
+        self._reading = reading
         self._codec = codec
         self._where = where
         self._writer: sqlite3.Connection | None = None
@@ -48,7 +56,7 @@ class SqliteSnapshots:
 
     def load_snapshot(self, aggregate_id: str) -> Snapshot | None:
         """The newest snapshot, or None."""
-        with translated(self._where), self._readers.borrow() as connection:
+        with self._reading() as connection:
             row = connection.execute(_LOAD, (aggregate_id,)).fetchone()
         if row is None:
             return None

@@ -65,7 +65,9 @@ class SqliteStore:
             self._connection.close()
             raise
         self._readers = Connections(self._connect_reader)
-        self._snapshots = SqliteSnapshots(self._connect, self._readers, self._codec, self._where)
+        self._snapshots = SqliteSnapshots(
+            self._connect_if_usable, self._reading, self._codec, self._where
+        )
         writer = Writer(self._connection, self._codec, self._where)
         self._group = GroupCommit[Batch](writer.commit, timeout=timeout)
 
@@ -166,12 +168,12 @@ class SqliteStore:
 
     def close(self) -> None:
         """Finish the appends that were accepted and close the file; again does nothing."""
+        if self._process != os.getpid():
+            return  # all there is belongs to the process that opened it
         with self._closing:
             if self._closed:
                 return
             self._closed = True
-            if self._process != os.getpid():
-                return  # the connections belong to the process that opened them
             self._group.close(Batch(()))
             self._snapshots.close()
             self._readers.close()
@@ -224,6 +226,10 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         return connect_file(self._path, timeout=self._timeout)
+
+    def _connect_if_usable(self) -> sqlite3.Connection:
+        self._check_usable()
+        return self._connect()
 
     def _connect_reader(self) -> sqlite3.Connection:
         connection = self._connect()

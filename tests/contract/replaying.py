@@ -49,10 +49,15 @@ class Filter(NamedTuple):
         )
 
 
+TYPES: tuple[Sequence[type[Event] | str] | None, ...] = (
+    None,
+    [ParcelMoved],
+    [VanLoaded, "ParcelDelivered"],
+)
 EVERY_COMBINATION = [
     Filter(*choice)
     for choice in product(
-        (None, [ParcelMoved], [VanLoaded, "ParcelDelivered"]),
+        TYPES,
         (None, "acme"),
         (None, ["parcel"], ["van", "crate"]),
         (None, START + 5 * HOUR),

@@ -332,9 +332,14 @@ class CheckpointMoved(ProjectionError):
     retryable = True
 
     def __init__(self, projection: str, expected: int, actual: int | None) -> None:
+        found = (
+            "its tables were made anew"
+            if actual is None
+            else f"its checkpoint is at {actual}, not at {expected}"
+        )
         super().__init__(
-            f"projection {projection}: its checkpoint is at {actual}, not at {expected}; another "
-            "worker runs it, or it is being rebuilt. This batch was given up; stop one of the two."
+            f"projection {projection}: {found}; another worker runs or rebuilds it. This batch was "
+            "given up; stop one of the two."
         )
         self.projection = projection
         self.expected = expected

@@ -104,7 +104,8 @@ class Checkpoints:
             .values(offset=to, events=table.events + events, updated_at=_now())
         )
         if moved.rowcount != 1:
-            actual = connection.execute(select(table.offset).where(row)).scalar()
+            found = select(table.offset).where(row, table.build == self._build)
+            actual = connection.execute(found).scalar()
             raise CheckpointMoved(self._projection, expected, actual)
 
 

@@ -147,7 +147,7 @@ def test_a_worker_of_an_earlier_build_at_the_same_place_writes_nothing(
     overtaken = Worker(Balances(), SqliteSource(store), models)
     runner.rebuild()
     fill(store, accounts=2)
-    with pytest.raises(CheckpointMoved):
+    with pytest.raises(CheckpointMoved, match="its tables were made anew"):
         overtaken.step(ONLY)
     assert rows(models, Balances.journal) == []
 

@@ -24,6 +24,7 @@ def record_writer(schema: AvroSchema) -> Write:
     """A function from what a `RecordWriter` made to the bytes of a record, header included."""
     header, parsed, named = schema.header, schema.parsed, schema.named
     write_data = _WRITE_DATA
+    options: dict[str, Any] = {}
 
     def write_by_public_name(datum: Any) -> bytes:
         buffer = BytesIO()
@@ -33,7 +34,7 @@ def record_writer(schema: AvroSchema) -> Write:
 
     def write(datum: Any) -> bytes:
         data = bytearray(header)
-        write_data(data, datum, parsed, named, "", {})
+        write_data(data, datum, parsed, named, "", options)
         return bytes(data)
 
     direct = write_by_public_name if write_data is None else write

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, NamedTuple, NoReturn
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, NoReturn
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from typing_extensions import TypeVar
 
 from eventkit.errors import AmbiguousEventType, InvalidInput, UnknownEventType
 
@@ -32,7 +33,7 @@ class Event(BaseModel):
     def __init_subclass__(
         cls, *, event_type: str | None = None, aliases: Sequence[str] = (), **kwargs: Any
     ) -> None:
-        """Let the class options pass; `__pydantic_init_subclass__` gets them once fields are known."""
+        """Let the class options pass: `__pydantic_init_subclass__` gets them with the fields."""
         super().__init_subclass__(**kwargs)
 
     @classmethod
@@ -168,8 +169,13 @@ class Position(NamedTuple):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-class RecordedEvent:
+_E_co = TypeVar("_E_co", bound=Event, covariant=True, default=Event)
+
+
+class RecordedEvent(Generic[_E_co]):
     """An event as the store holds it; immutable, compared by all its parts.
+
+    A handler that gets one type of event may say so: `recorded: RecordedEvent[TaskCreated]`.
 
     Parameters:
         event_id: its own id.
@@ -190,7 +196,7 @@ class RecordedEvent:
     aggregate_id: str
     version: int
     type: str
-    event: Event
+    event: _E_co
     metadata: Metadata
     position: Position
 
@@ -200,7 +206,7 @@ class RecordedEvent:
         aggregate_id: str,
         version: int,
         type: str,  # noqa: A002 - the public name of the field
-        event: Event,
+        event: _E_co,
         metadata: Metadata,
         position: Position,
     ) -> None:
@@ -233,7 +239,7 @@ class RecordedEvent:
         parts = zip(self.__match_args__, _parts(self), strict=True)
         return f"RecordedEvent({', '.join(f'{name}={value!r}' for name, value in parts)})"
 
-    def __reduce__(self) -> tuple[type[RecordedEvent], tuple[object, ...]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return RecordedEvent, _parts(self)
 
 

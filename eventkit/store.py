@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, cast
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -43,7 +43,7 @@ class Append(NamedTuple):
         """
         category_of(self.aggregate_id)
         events, expected = self.events, self.expected_version
-        if isinstance(events, Event):
+        if isinstance(cast("object", events), Event):
             raise InvalidInput("events is a list: write [event]")
         if not 0 < len(events) <= MAX_EVENTS_PER_APPEND:
             raise InvalidInput(

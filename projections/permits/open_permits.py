@@ -1,7 +1,5 @@
 """The board of open permits: one row for each permit that was received and is not closed."""
 
-from typing import cast
-
 from sqlalchemy import Column, Integer, MetaData, String, Table
 
 from eventkit import RecordedEvent
@@ -30,9 +28,9 @@ class OpenPermits(Projection):
     )
 
     @on(PermitReceived)
-    def received(self, recorded: RecordedEvent, tx: Transaction) -> None:
+    def received(self, recorded: RecordedEvent[PermitReceived], tx: Transaction) -> None:
         """A permit comes onto the board."""
-        event = cast("PermitReceived", recorded.event)
+        event = recorded.event
         tx.upsert(
             self.board,
             {
@@ -46,14 +44,13 @@ class OpenPermits(Projection):
         )
 
     @on(StepCompleted)
-    def step_completed(self, recorded: RecordedEvent, tx: Transaction) -> None:
+    def step_completed(self, recorded: RecordedEvent[StepCompleted], tx: Transaction) -> None:
         """It moves on; a step after the closing finds no row and brings none back."""
-        event = cast("StepCompleted", recorded.event)
         tx.update(
             self.board,
             {
                 "permit_id": recorded.aggregate_id,
-                "last_step": event.step,
+                "last_step": recorded.event.step,
                 "last_activity": recorded.timestamp,
             },
             add={"steps_done": 1},

@@ -1,7 +1,6 @@
 """Handling time per step: how long permits waited for it since whatever happened to them before."""
 
 from datetime import timedelta
-from typing import cast
 
 from sqlalchemy import BigInteger, Column, Computed, Float, Integer, MetaData, String, Table
 
@@ -44,13 +43,13 @@ class StepTimes(Projection):
     )
 
     @on(StepCompleted)
-    def step_completed(self, recorded: RecordedEvent, tx: Transaction) -> None:
+    def step_completed(self, recorded: RecordedEvent[StepCompleted], tx: Transaction) -> None:
         """Add the time that this step took."""
         last = tx.get(self.last_events, {"permit_id": recorded.aggregate_id})
         if last is None:  # a log that does not begin with the receipt of the permit
             return
         took = (recorded.timestamp - last.happened_at) // _MICROSECOND
-        step = cast("StepCompleted", recorded.event).step
+        step = recorded.event.step
         known = tx.get(self.times, {"step": step})
         longest = took if known is None else max(took, known.max_microseconds)
         tx.upsert(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -103,9 +103,9 @@ class TaskBoard(Projection):
     )
 
     @on(TaskCreated)
-    def created(self, recorded: RecordedEvent, tx: Transaction) -> None:
+    def created(self, recorded: RecordedEvent[TaskCreated], tx: Transaction) -> None:
         """A card comes onto the board."""
-        event = cast("TaskCreated", recorded.event)
+        event = recorded.event
         card = {"title": event.title, "owner": event.owner, "status": "open", "reopened": 0}
         tx.insert(self.board, {"task_id": recorded.aggregate_id, **card})
 
@@ -121,6 +121,8 @@ class TaskBoard(Projection):
         tx.update(self.board, card, add={"reopened": 1})
 
 
+SOURCE = "/eventkit/examples/tasks"
+"""The CloudEvents source of the made-up log."""
 _BEGIN = datetime(2024, 1, 8, 9, tzinfo=UTC)
 _PEOPLE = ("ann", "bob", "cleo", "dan")
 _TITLES = ("Mend the {}", "Order a new {}", "Clean the {}", "Write the manual of the {}")
@@ -150,7 +152,7 @@ def _life(rng: Random, task_id: str) -> Iterator[dict[str, Any]]:
         return {
             "specversion": "1.0",
             "id": str(UUID(int=rng.getrandbits(128), version=4)),
-            "source": "/eventkit/examples/tasks",
+            "source": SOURCE,
             "type": kind,
             "subject": task_id,
             "time": at.isoformat(),

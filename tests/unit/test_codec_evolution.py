@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
+from ipaddress import IPv4Address
 from typing import Any
 from uuid import UUID
 
@@ -68,6 +69,12 @@ def test_each_event_gets_a_default_of_its_own() -> None:
 def test_a_default_may_be_made_of_earlier_fields() -> None:
     later = thing(a=int, b=(int, Field(default_factory=lambda data: data["a"] * 2)))
     assert read_as(later, thing(a=int)(a=4)) == later(a=4, b=8)
+
+
+def test_a_validated_default_obeys_its_constraints() -> None:
+    later = thing(a=int, b=(int, Field(-1, gt=0, validate_default=True)))
+    with pytest.raises(IncompatibleSchema, match="greater than 0"):
+        read_as(later, thing(a=int)(a=4))
 
 
 def test_a_default_is_validated_where_the_class_says_so() -> None:
@@ -153,6 +160,9 @@ def test_a_type_may_widen(before: Any, value: Any, after: Any, expected: Any) ->
         (Circle | Disc, Circle(size=1), Disc),
         (Circle | Disc, Circle(size=1), Disc | None),
         (str, "x", Circle),
+        (int, 1, Stage),
+        (int, 1, IPv4Address),
+        (float, 1.5, dict[str, Any]),
     ],
 )
 def test_a_type_that_changed_its_meaning_is_refused(before: Any, value: Any, after: Any) -> None:

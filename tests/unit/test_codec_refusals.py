@@ -1,7 +1,7 @@
 """What cannot be kept exactly is refused, with a word on what to write instead."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -11,7 +11,7 @@ from uuid import UUID
 import pydantic
 import pytest
 from pydantic import BaseModel, ConfigDict
-from typing_extensions import TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
 from eventkit.codec.binary import MAX_DEPTH
 from eventkit.errors import UnencodableEvent, UnsupportedType
@@ -50,6 +50,9 @@ class Mixed(Enum):
     TWO = "two"
 
 
+Endless = TypeAliasType("Endless", "list[Endless]")
+
+
 class Number(Enum):
     ONE = "one"
 
@@ -83,6 +86,8 @@ UNSUPPORTED = {
     "two texts": (str | UUID, "wrap one of them in a model"),
     "two numbers": (int | datetime, "wrap one of them in a model"),
     "two lists": (list[int] | list[str], "wrap one of them in a model"),
+    "two lists, one of anything": (list[int] | list[Any], "wrap one of them in a model"),
+    "callable": (Callable[[int], int], "write list, set, tuple, dict or a pydantic model"),
     "enum of several types": (Mixed, "neither all text nor all whole numbers"),
     "model with any field": (Open, "give them one"),
     "model with enum values": (Loose, "leave it out"),
@@ -107,6 +112,12 @@ def test_the_field_of_an_unsupported_type_is_named() -> None:
 def test_a_field_name_that_is_no_avro_name_is_refused() -> None:
     with pytest.raises(UnsupportedType, match=r"Refused\.größe"):
         Kept().codec.schema_of(event_class("Refused", größe=int))
+
+
+def test_an_alias_that_holds_itself_is_refused() -> None:
+    cls = event_class("Refused", x=Endless)
+    with pytest.raises(UnsupportedType, match=r"Refused\.x"):
+        Kept().codec.schema_of(cls)
 
 
 def test_a_class_that_is_not_complete_is_refused() -> None:
@@ -175,6 +186,11 @@ UNCHECKED: dict[str, tuple[Any, Any]] = {
     "text for list": (list[str], "abc"),
     "keys that are no text": (dict[str, int], {1: 1}),
     "dict for model": (Shape, {"size": 1}),
+    "list for dict": (dict[str, int], [1]),
+    "list for dict by number": (dict[int, int], [1]),
+    "list for JSON object": (dict[str, Any], [1]),
+    "moment with a zone": (pydantic.NaiveDatetime, datetime(2024, 1, 1, tzinfo=UTC)),
+    "bool for bytes": (bytes, False),
     "value of no member": (int | str, 1.5),
     "bool in a union of int": (int | str, True),
 }

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, JsonValue, RootModel
 from typing_extensions import TypeAliasType
 
-from eventkit.codec import AvroCodec
-from eventkit.events import Event, EventTypes
+from eventkit.codec import AvroCodec, binary
+from eventkit.codec.classes import codec_of
+from eventkit.events import Event, EventTypes, Metadata
 from tests.unit.codec_kit import Kept, event_class, identical
 
 T = TypeVar("T")
@@ -46,6 +47,11 @@ class Right(IntFlag):
 class Street(BaseModel):
     name: str
     number: int = 1
+
+
+class Point(BaseModel, frozen=True):
+    x: int
+    y: int
 
 
 class Circle(BaseModel):
@@ -79,6 +85,7 @@ class Tags(RootModel[list[str]]):
 
 CustomerId = NewType("CustomerId", UUID)
 Names = TypeAliasType("Names", list[str])
+Pairs = TypeAliasType("Pairs", list[tuple[T, T]], type_params=(T,))
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 offsets = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -144,6 +151,14 @@ TYPES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "dict": (dict[str, int], st.dictionaries(st.text(), int64)),
     "dict by UUID": (dict[UUID, Street], st.dictionaries(st.uuids(), streets, max_size=3)),
     "dict by enum": (dict[Colour, Decimal], st.dictionaries(st.sampled_from(Colour), decimals)),
+    "dict by model": (
+        dict[Point, str],
+        st.dictionaries(st.builds(Point, x=int64, y=int64), st.text(), max_size=3),
+    ),
+    "dict by pair": (
+        dict[tuple[int, int], bool],
+        st.dictionaries(st.tuples(int64, int64), st.booleans(), max_size=3),
+    ),
     "dict of dicts by int": (
         dict[int, dict[int, str]],
         st.dictionaries(int64, st.dictionaries(int64, st.text(), max_size=2), max_size=2),
@@ -170,6 +185,9 @@ TYPES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "root model": (Tags, st.lists(st.text()).map(Tags)),
     "NewType": (CustomerId, st.uuids()),
     "type alias": (Names, st.lists(st.text())),
+    "generic type alias": (Pairs[int], st.lists(st.tuples(int64, int64))),
+    "list of annotated": (list[Annotated[int, Field(gt=0)]], st.lists(st.integers(1, 9))),
+    "optional duration": (timedelta | None, st.none() | st.just(timedelta(days=1))),
     "constrained": (Annotated[int, Field(gt=0, description="How many.")], st.integers(1, 99)),
     "Any": (Any, json_values),
     "JsonValue": (JsonValue, json_values),
@@ -234,6 +252,37 @@ def test_an_event_without_fields_is_its_header_alone() -> None:
     event = event_class("Emptied")()
     assert len(Kept().write(event)) == 10
     assert Kept().back(event) == event
+
+
+def test_a_value_of_a_subclass_comes_back_as_one_of_the_type() -> None:
+    class Moment(datetime):
+        """What libraries for time make of it."""
+
+    class Key(UUID):
+        """A UUID by another name."""
+
+    cls = event_class(at=datetime, key=UUID, word=str, count=int | str)
+    at, plain = (kind(2024, 1, 1, tzinfo=UTC) for kind in (Moment, datetime))
+    event = cls.model_construct(at=at, key=Key(int=1), word=Stage.DONE, count=Level.LOW)
+    assert identical(Kept().back(event), cls(at=plain, key=UUID(int=1), word="done", count=1))
+
+
+def test_a_record_is_the_same_without_the_inner_functions_of_fastavro(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cls = event_class(text=str, part=Street | None, shape=Circle | Disc)
+    event = cls(text="x", part=Street(name="y"), shape=Disc(size=1))
+    fast = Kept().write(event)
+    monkeypatch.setattr(binary, "_WRITE_DATA", None)
+    monkeypatch.setattr(binary, "_READ_DATA", None)
+    codec_of.cache_clear()
+    assert Kept().write(event) == fast
+    assert Kept().back(event) == event
+    codec_of.cache_clear()
+
+
+def test_a_model_that_is_no_event_has_a_schema() -> None:
+    assert Kept().codec.schema_of(Metadata).name == "Metadata"
 
 
 def test_a_set_gives_the_same_bytes_whatever_its_order() -> None:
@@ -308,13 +357,15 @@ def test_plain_values_are_read_without_the_class() -> None:
     cls = event_class(
         "Plainly",
         when=timedelta, colour=Colour, shape=Circle | Disc, tags=set[str], by_id=dict[UUID, Level],
-        free=dict[str, Any], at=datetime, node=Node, maybe=Decimal | None,
+        free=dict[str, Any], at=datetime, node=Node, maybe=Decimal | None, grid=dict[Point, int],
+        steps=dict[tuple[int, int], str],
     )  # fmt: skip
     at = datetime(2024, 1, 1, tzinfo=UTC)
     event = cls(
         when=timedelta(hours=1), colour=Colour.BLUE, shape=Disc(size=2), tags={"b", "a"},
         by_id={UUID(int=1): Level.HIGH}, free={"a": [1, None]}, at=at,
         node=Node(value=1, children=[Node(value=2)]), maybe=Decimal("1.50"),
+        grid={Point(x=1, y=2): 3}, steps={(1, 2): "a"},
     )  # fmt: skip
     kept = Kept()
     data = kept.write(event)
@@ -333,4 +384,6 @@ def test_plain_values_are_read_without_the_class() -> None:
             "parent": None,
         },
         "maybe": "1.50",
+        "grid": {(("x", 1), ("y", 2)): 3},
+        "steps": {(1, 2): "a"},
     }

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from eventkit.codec import AvroCodec, fingerprint_of
 from eventkit.errors import CodecError, DuplicateEventId, EventTypeError
 from eventkit.sqlite.rows import NewRow, position_of
+from eventkit.sqlite.writes import Write
 from eventkit.store import Appended
-
-if TYPE_CHECKING:
-    from eventkit.sqlite.writer import Write
 
 _MOST_IDS = 500
 _LOOK_UP = (

@@ -23,7 +23,8 @@ from eventkit.sqlite.reader import Row, Scan, aggregate_rows, last_position
 from eventkit.sqlite.rows import new_rows, plain, recorded
 from eventkit.sqlite.schema import connect_file, prepare
 from eventkit.sqlite.snapshots import SqliteSnapshots
-from eventkit.sqlite.writer import Batch, Write, Writer
+from eventkit.sqlite.writer import Writer
+from eventkit.sqlite.writes import Batch, Write
 from eventkit.store import Append, Appended, EventFilter, Page, PlainEvent, event_filter
 
 _PAGE = 1_000

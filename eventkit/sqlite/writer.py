@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from uuid import UUID
 
 from eventkit.codec import AvroCodec, AvroSchema, check_same_meaning
 from eventkit.errors import ConcurrencyError, EventkitError, OutcomeUnknown
 from eventkit.sqlite.failures import translate, translated
 from eventkit.sqlite.retries import Known, known_events, retry_of
 from eventkit.sqlite.rows import COLUMNS, NewRow, position_of
+from eventkit.sqlite.writes import Batch, Write
 from eventkit.store import Appended
 
 _ROW = f"({','.join('?' * len(COLUMNS))})"
@@ -30,49 +30,6 @@ SELECT coalesce((SELECT max(position) FROM events), 0),
            (SELECT max(version) FROM events WHERE aggregate_id = value), 0))
 FROM json_each(?)
 """
-
-
-class Write:
-    """One append on its way: its rows, and after the commit what came of it."""
-
-    __slots__ = (
-        "aggregate_id",
-        "event_ids",
-        "expected",
-        "may_be_retry",
-        "outcome",
-        "rows",
-        "schemas",
-    )
-
-    def __init__(
-        self,
-        aggregate_id: str,
-        expected: int | None,
-        event_ids: tuple[UUID, ...],
-        rows: list[NewRow],
-        schemas: Collection[AvroSchema],
-        *,
-        may_be_retry: bool,
-    ) -> None:
-        self.aggregate_id = aggregate_id
-        self.expected = expected
-        self.event_ids = event_ids
-        self.rows = rows
-        self.schemas = schemas
-        self.may_be_retry = may_be_retry
-        self.outcome: Appended | EventkitError | None = None
-
-
-class Batch:
-    """The writes of one caller; `settled` says that their outcomes hold."""
-
-    __slots__ = ("settled", "weight", "writes")
-
-    def __init__(self, writes: Sequence[Write]) -> None:
-        self.writes = writes
-        self.weight = sum([len(write.rows) for write in writes])
-        self.settled = False
 
 
 class Writer:

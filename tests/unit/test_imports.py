@@ -27,6 +27,7 @@ LAYERS = (
     "repository",
     "testing",
     "sqlite",
+    "kafka",
     "projection",
     "cloudevents",
     "importer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 from eventkit.errors import NotAnEventStore, StoreUnavailable
@@ -14,6 +15,8 @@ FORMAT = 1
 """Kept as `user_version`; a file with a higher one was written by a newer eventkit."""
 OLDEST_SQLITE = (3, 38, 0)
 """STRICT tables came with 3.37, the JSON functions in every build with 3.38."""
+
+_PAUSE = 0.005  # seconds
 
 _TABLES = """
 CREATE TABLE events (
@@ -88,8 +91,13 @@ def connect_file(path: Path | None, *, timeout: float) -> sqlite3.Connection:
     return connection
 
 
-def prepare(connection: sqlite3.Connection, where: str) -> None:
+def prepare(connection: sqlite3.Connection, where: str, *, timeout: float) -> None:
     """Make an empty file an event store, or see that it is one.
+
+    Parameters:
+        connection: to the file.
+        where: what messages call it.
+        timeout: seconds to wait for others who open the same new file.
 
     Raises:
         NotAnEventStore: the file belongs to another program or a newer eventkit.
@@ -97,7 +105,7 @@ def prepare(connection: sqlite3.Connection, where: str) -> None:
     """
     with translated(where):
         if not _is_ours(connection, where):
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection, timeout)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 if not _is_ours(connection, where):  # another process may have been faster
@@ -107,8 +115,24 @@ def prepare(connection: sqlite3.Connection, where: str) -> None:
                     connection.execute(f"PRAGMA user_version = {FORMAT}")
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
+
+
+def _use_wal(connection: sqlite3.Connection, timeout: float) -> None:
+    """Change to WAL, once for all: the one lock that SQLite does not wait for by itself."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def _is_ours(connection: sqlite3.Connection, where: str) -> bool:

@@ -61,7 +61,7 @@ class SqliteStore:
         with translated(self._where):
             self._connection = connect_file(self._path, timeout=timeout)
         try:
-            prepare(self._connection, self._where)
+            prepare(self._connection, self._where, timeout=timeout)
         except BaseException:
             self._connection.close()
             raise
@@ -69,7 +69,7 @@ class SqliteStore:
         self._snapshots = SqliteSnapshots(
             self._connect_if_usable, self._reading, self._codec, self._where
         )
-        writer = Writer(self._connection, self._codec, self._where)
+        writer = Writer(self._connection, self._codec, self._where, timeout)
         self._group = GroupCommit[Batch](writer.commit, timeout=timeout)
 
     @property

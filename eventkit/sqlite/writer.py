@@ -12,6 +12,7 @@ from eventkit.errors import ConcurrencyError, EventkitError, OutcomeUnknown
 from eventkit.sqlite.failures import translate, translated
 from eventkit.sqlite.retries import Known, known_events, retry_of
 from eventkit.sqlite.rows import COLUMNS, NewRow, position_of
+from eventkit.sqlite.writelock import begin
 from eventkit.sqlite.writes import Batch, Write
 from eventkit.store import Appended
 
@@ -37,10 +38,20 @@ class Writer:
 
     Few statements with many rows each: every call into SQLite lets go of the interpreter lock, and
     with many threads waiting it takes longer to get it back than to insert the row.
+
+    Parameters:
+        connection: used by nobody else.
+        codec: compares a retry with what is recorded.
+        where: the file, for messages.
+        timeout: seconds to wait for the write lock of another process.
     """
 
-    def __init__(self, connection: sqlite3.Connection, codec: AvroCodec, where: str) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, codec: AvroCodec, where: str, timeout: float
+    ) -> None:
+        connection.execute("PRAGMA busy_timeout = 0")  # writelock.py waits instead
         self._connection = connection
+        self._timeout = timeout
         self._codec = codec
         self._where = where
         self._stored_schemas: set[bytes] = set()
@@ -72,7 +83,7 @@ class Writer:
     def _attempt(self, writes: Sequence[Write], *, thorough: bool) -> None:
         committing = False
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            begin(self._connection, timeout=self._timeout)
             parameters = self._decide(writes, thorough=thorough)
             schemas = self._new_schemas(writes)
             if parameters:

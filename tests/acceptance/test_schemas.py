@@ -13,7 +13,7 @@ CODEC = AvroCodec(EventTypes(), lambda _fingerprint: None)
 
 
 def test_the_contracts_are_in_step_with_the_code() -> None:
-    schemas = [CODEC.schema_of(cls) for cls in (*APP.events, Metadata)]
+    schemas = [CODEC.schema_of(Metadata), *map(CODEC.schema_of, APP.events)]
     complaints = check_contracts(schemas, ROOT / "schemas")
     assert complaints == [], "run: eventkit --app projections.permits schemas export"
 

@@ -1,0 +1,58 @@
+"""Ctrl-C and SIGTERM, so that they end work between two steps and not inside one."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """Notes the signals, and raises KeyboardInterrupt where the work allows it.
+
+    A second signal raises it anywhere: who asks twice does not want to wait.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._waiting = False
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Handle the signals here for the length of a block."""
+        with handling(self._note):
+            yield
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal came; call it where nothing is half done."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        """A block in which nothing is half done, such as waiting for input: raise at once."""
+        self._waiting = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._waiting = False
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        if self._waiting or self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+
+@contextmanager
+def handling(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Have a function of ours called on the signals, and the former handlers afterwards."""
+    former = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handled in former.items():
+            signal.signal(number, handled)

@@ -1,0 +1,79 @@
+"""What commands print: tables for people, plain lines for pipes, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from eventkit.cli.urls import masked
+from eventkit.cloudevents import json_bytes
+
+OUT = Console(highlight=False)
+ERR = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """One line on standard output, not wrapped."""
+    typer.echo(printable(text))
+
+
+def complain(text: str, label: str = "error: ") -> None:
+    """One line on standard error, in red on a terminal, without the passwords of URLs."""
+    ERR.print(Text(printable(masked(f"{label}{text}"), keep="\n"), style="red"), soft_wrap=True)
+
+
+def say_json(value: object) -> None:
+    """One line of JSON on standard output."""
+    write_lines([json_bytes(value)])
+
+
+def write_lines(lines: Iterable[bytes]) -> None:
+    """Lines of bytes on standard output, as they come."""
+    sys.stdout.flush()
+    write = sys.stdout.buffer.write
+    for line in lines:
+        write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def show_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
+) -> None:
+    """A table on a terminal; elsewhere a header and rows, their cells parted by tabs."""
+    if not OUT.is_terminal:
+        for row in (columns, *rows):
+            say("\t".join(_cell(value) for value in row))
+        return
+    table = Table(title=None if title is None else Text(printable(title)), title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    OUT.print(table)
+
+
+def printable(text: str, keep: str = "\t") -> str:
+    """The text with control characters as escapes: data must not steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def compact(value: Any) -> str:
+    """A value as JSON for a cell of a table; a text stands for itself."""
+    plain = json.loads(json_bytes(value))
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else printable(str(value), keep="")

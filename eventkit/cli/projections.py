@@ -1,0 +1,178 @@
+"""`eventkit projection`: run, watch and rebuild the read models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from eventkit.cli.following import follow
+from eventkit.cli.interrupts import Interrupts
+from eventkit.cli.options import Json
+from eventkit.cli.output import complain, say, say_json, show_table
+from eventkit.cli.progress import events_progress, reporting
+from eventkit.cli.session import Session, session_of
+from eventkit.projection import Progress, Projection, ReadModels, Runner
+from eventkit.projection.progress import Report
+from eventkit.projection.projection import tables_of
+
+commands = typer.Typer(
+    no_args_is_help=True,
+    help="Keep the read models of the app's projections in step with the store.",
+)
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAME", help="Of projections; all of the app unless given."),
+]
+
+
+@commands.command("list")
+def list_projections(context: typer.Context, *, as_json: Json = False) -> None:
+    """Show the projections of the app.
+
+    Example: eventkit --app projections.permits projection list
+    """
+    everything = None if as_json else "all"
+    rows = [
+        {
+            "name": projection.name,
+            "version": projection.version,
+            "categories": list(projection.categories or ()) or everything,
+            "tables": [table.fullname for table in tables_of(projection).values()],
+        }
+        for projection in session_of(context).app.projections
+    ]
+    _show(rows, as_json=as_json)
+
+
+@commands.command("run")
+def run(
+    context: typer.Context,
+    names: Names = None,
+    *,
+    follow_log: Annotated[
+        bool,
+        typer.Option("--follow", help="Go on with new events until Ctrl-C or SIGTERM."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring read models up to the end of the log, from where they were.
+
+    Each batch of events and the place where it ends are committed together: whatever happens, each
+    event counts once, and a run that was interrupted goes on when it is run again.
+
+    Example: eventkit --app projections.permits projection run open_permits
+    """
+    session = session_of(context)
+    with _runners(session, _chosen(session, names)) as runners:
+        if follow_log:
+            complain(f"following {session.store_url} into {session.read_models_url}", label="")
+            handled = follow(runners)
+        else:
+            handled = _one_by_one(runners, Runner.run)
+        _show_handled(runners, handled, as_json=as_json)
+
+
+@commands.command("rebuild")
+def rebuild(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the projection.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Throw a read model away and build it anew from the first event on.
+
+    Readers see a model that is not whole until it is done. A rebuild that was interrupted is
+    finished by the command run.
+
+    Example: eventkit --app projections.permits projection rebuild open_permits
+    """
+    session = session_of(context)
+    with _runners(session, _chosen(session, [name])) as runners:
+        _show_handled(runners, _one_by_one(runners, Runner.rebuild), as_json=as_json)
+
+
+@commands.command("status")
+def status(context: typer.Context, names: Names = None, *, as_json: Json = False) -> None:
+    """Show how far projections have come.
+
+    Position and end are places in the log, lag is what lies between them, events are those that
+    the projection handled since it was last built, up to the time it was updated.
+
+    Example: eventkit --app projections.permits projection status
+    """
+    session = session_of(context)
+    with _runners(session, _chosen(session, names)) as runners:
+        _show([runner.status()._asdict() for runner in runners.values()], as_json=as_json)
+
+
+def _chosen(session: Session, names: Sequence[str] | None) -> list[Projection]:
+    app = session.app
+    return (
+        [app.projection(name) for name in dict.fromkeys(names)] if names else list(app.projections)
+    )
+
+
+@contextmanager
+def _runners(session: Session, projections: Sequence[Projection]) -> Iterator[dict[str, Runner]]:
+    with session.open_existing_store() as store, ReadModels(session.read_models_url) as models:
+        yield {projection.name: Runner(projection, store, models) for projection in projections}
+
+
+def _one_by_one(
+    runners: Mapping[str, Runner], operation: Callable[[Runner, Report], int]
+) -> dict[str, int]:
+    """Do it with each; a signal ends it between two batches."""
+    interrupts = Interrupts()
+    with interrupts.noted(), events_progress() as progress:
+        return {
+            name: operation(runner, _interruptible(reporting(progress, name), interrupts))
+            for name, runner in runners.items()
+        }
+
+
+def _interruptible(report: Report, interrupts: Interrupts) -> Report:
+    def report_and_check(now: Progress) -> None:
+        report(now)
+        interrupts.check()
+
+    return report_and_check
+
+
+def _show_handled(
+    runners: Mapping[str, Runner], handled: Mapping[str, int], *, as_json: bool
+) -> None:
+    for name, runner in runners.items():
+        status = runner.status()
+        if as_json:
+            say_json({"handled": handled[name], **status._asdict()})
+        else:
+            say(
+                f"{name}: {handled[name]:,} events handled; {status.state}, at position "
+                f"{status.position:,} of {status.end:,}"
+            )
+
+
+def _show(rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            say_json(row)
+    elif rows:
+        show_table(tuple(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+    else:
+        complain("the app has no projections", label="")
+
+
+def _cell(value: object) -> object:
+    match value:
+        case datetime():
+            return value.isoformat(timespec="milliseconds")
+        case list():
+            return ", ".join(map(str, value))
+        case int():
+            return f"{value:,}"
+    return value

@@ -1,0 +1,41 @@
+"""What the command line does with URLs: secrets out of sight, files beside files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from eventkit.errors import InvalidUrl
+
+_PASSWORD = re.compile(r"(://[^:/@\s]*):[^\s'\"]*@")
+_SECRET = re.compile(
+    r"([?&][^=&\s]*(?:password|passwd|secret|token)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE
+)
+
+
+def masked(text: str) -> str:
+    """The text with the passwords of all URLs in it replaced by `***`."""
+    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a `sqlite:///` URL; None for any other URL."""
+    parts = urlsplit(url)
+    if parts.scheme != "sqlite" or parts.netloc or len(parts.path) < 2:  # noqa: PLR2004 - "/" and a name
+        return None
+    return Path(unquote(parts.path[1:]))
+
+
+def read_models_beside(store_url: str) -> str:
+    """Where the read models of a store are unless told otherwise: `<stem>-read-models.db`.
+
+    Raises:
+        InvalidUrl: the store is no file, so there is no place beside it.
+    """
+    file = sqlite_file(store_url)
+    if file is None:
+        raise InvalidUrl(
+            store_url, "it is no file beside which read models could be; say --read-models URL"
+        )
+    return f"sqlite:///{file.with_name(f'{file.stem}-read-models.db')}"

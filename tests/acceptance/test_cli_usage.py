@@ -1,0 +1,250 @@
+"""The options before the command, the user's module, exit codes and messages."""
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from eventkit.cli.main import app
+from eventkit.cli.urls import masked, read_models_beside
+from eventkit.errors import InvalidUrl
+from tests.acceptance.cli_kit import HOTEL, Cli, events, summary
+
+COMMANDS: tuple[list[str], ...] = (
+    [],
+    ["import"],
+    ["events"],
+    ["state"],
+    ["replay"],
+    ["demo"],
+    ["projection"],
+    ["projection", "list"],
+    ["projection", "run"],
+    ["projection", "status"],
+    ["projection", "rebuild"],
+    ["schemas"],
+    ["schemas", "export"],
+    ["schemas", "check"],
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working directory, from which modules can be imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def refused(here: Path, name: str, text: str = "") -> list[str]:
+    """The lines that a module with this text is refused with."""
+    if text:
+        Path(f"{name}.py").write_text(text)
+    done = Cli(here, app=name)("projection", "list")
+    assert done.code == 2
+    return done.err.splitlines()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help(command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, "--help"])
+    assert (result.exit_code, "Usage: " in result.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in (["projection"], ["schemas"])])
+def test_the_help_of_every_command_has_an_example(command: list[str]) -> None:
+    assert "eventkit " in CliRunner().invoke(app, [*command, "--help"]).stdout.split("Usage:")[1]
+
+
+def test_the_help_tells_the_exit_codes() -> None:
+    assert "Exit codes: 0 all went well" in CliRunner().invoke(app, ["--help"]).stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.stdout == f"eventkit {version('eventkit-kafka')}\n"
+
+
+@pytest.mark.parametrize("arguments", [["imp"], ["replay", "--limit", "-1"], ["events"], ["--bad"]])
+def test_wrong_usage_has_an_exit_code_of_its_own(cli: Cli, arguments: list[str]) -> None:
+    assert cli(*arguments).code == 2
+
+
+def test_the_environment_stands_for_the_options(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENTKIT_APP", HOTEL)
+    monkeypatch.setenv("EVENTKIT_STORE", "sqlite:///a.db")
+    monkeypatch.setenv("EVENTKIT_READ_MODELS", "sqlite:///b.db")
+    runner = CliRunner()
+    assert runner.invoke(app, ["import", "-"], input=events(1)[0]).stdout == summary(
+        appended=1, aggregates=1
+    )
+    assert runner.invoke(app, ["projection", "run"]).exit_code == 0
+    assert {path.name for path in here.iterdir()} == {"a.db", "b.db"}
+
+
+def test_the_store_is_events_db_here_unless_given(here: Path) -> None:
+    CliRunner().invoke(app, ["--app", HOTEL, "import", "-"], input=events(1)[0])
+    assert [path.name for path in here.iterdir()] == ["events.db"]
+
+
+def test_a_module_in_the_working_directory_is_found(here: Path) -> None:
+    Path("mine.py").write_text("from eventkit import Event\nclass Done(Event): pass\n")
+    assert Cli(here, app="mine")("schemas", "export", "--folder", here / "out").code == 0
+    assert (here / "out" / "Done.avsc").exists()
+
+
+def test_classes_in_modules_of_a_package_are_found(here: Path) -> None:
+    Path("pack").mkdir()
+    Path("pack/__init__.py").write_text("import pack.events\n")
+    Path("pack/events.py").write_text("from eventkit import Event\nclass Done(Event): pass\n")
+    assert Cli(here, app="pack")("schemas", "export", "--folder", here / "out").code == 0
+    assert (here / "out" / "Done.avsc").exists()
+
+
+def test_without_an_app_a_command_that_needs_one_says_so(cli: Cli) -> None:
+    done = Cli(cli.folder, app=None)("import", "-", stdin=b"")
+    assert done.code == 2
+    assert done.err.startswith("error: this command needs your classes: eventkit --app MODULE")
+    assert list(cli.folder.iterdir()) == []
+
+
+def test_a_module_that_is_not_there_is_named(here: Path) -> None:
+    assert refused(here, "nowhere.at_all") == [
+        f"error: there is no module 'nowhere'; looked in {here} and in the installed packages"
+    ]
+
+
+def test_a_file_name_instead_of_a_module_is_explained(here: Path) -> None:
+    Path("mine.py").write_text("")
+    assert refused(here, "./mine.py") == [
+        "error: './mine.py' is a file; name the module in it: --app mine"
+    ]
+
+
+def test_an_error_in_the_module_is_shown_with_its_own_lines(here: Path) -> None:
+    text = "import eventkit\n\ndef begin():\n    return 1 / 0\n\nbegin()\n"
+    assert refused(here, "broken", text) == [
+        "error: the module broken cannot be imported:",
+        "  broken.py:6: begin()",
+        "  broken.py:4: return 1 / 0",
+        "  ZeroDivisionError: division by zero",
+    ]
+
+
+def test_a_missing_import_in_the_module_is_shown(here: Path) -> None:
+    assert refused(here, "lacking", "import nothing_like_it\n") == [
+        "error: the module lacking cannot be imported:",
+        "  lacking.py:1: import nothing_like_it",
+        "  ModuleNotFoundError: No module named 'nothing_like_it'",
+    ]
+
+
+def test_bad_syntax_in_the_module_is_shown(here: Path) -> None:
+    assert refused(here, "typo", "x = 1\ndef f(:\n") == [
+        "error: the module typo cannot be imported:",
+        "  typo.py:2: def f(:",
+        "  SyntaxError: invalid syntax",
+    ]
+
+
+def test_a_class_that_eventkit_refuses_is_shown(here: Path) -> None:
+    text = "from eventkit import Event\nclass Done(Event, aliases='Gone'):\n    pass\n"
+    first, where, why = refused(here, "odd", text)
+    assert (first, where) == (
+        "error: the module odd cannot be imported:",
+        "  odd.py:2: class Done(Event, aliases='Gone'):",
+    )
+    assert why == "  InvalidInput: Done: aliases is a tuple of names, as ('Gone',)"
+
+
+def test_a_module_that_ends_the_program_is_shown(here: Path) -> None:
+    assert refused(here, "ends", "raise SystemExit\n")[-1] == "  SystemExit"
+
+
+def test_a_module_without_classes_is_refused(here: Path) -> None:
+    (message,) = refused(here, "empty", "x = 1\n")
+    assert "has no event, aggregate or projection class; define or import them there" in message
+
+
+TWO = """
+from eventkit import Aggregate, Event
+class Done(Event): pass
+class Car(Aggregate): pass
+class Bike(Aggregate): pass
+"""
+
+
+def test_a_category_that_no_class_has_is_explained(here: Path) -> None:
+    Path("two.py").write_text(TWO)
+    done = Cli(here, app="two")("state", "guest-1")
+    assert (done.code, done.err) == (
+        2,
+        (
+            "error: two has several classes for the category 'guest': Car (category car), Bike "
+            "(category bike). Write one as class X(Aggregate, category='guest').\n"
+        ),
+    )
+
+
+def test_an_app_without_an_aggregate_class_is_explained(here: Path) -> None:
+    Path("none.py").write_text("from eventkit import Event\nclass Done(Event): pass\n")
+    assert Cli(here, app="none")("state", "guest-1").err.startswith(
+        "error: none has no aggregate class for the category 'guest'. Write one as "
+    )
+
+
+def test_the_only_aggregate_class_is_taken_for_any_category(here: Path) -> None:
+    Cli(here)("import", "-", stdin=events(1)[0].replace(b"guest-0", b"visitor-0"))
+    assert Cli(here)("state", "visitor-0", "--json").lines[0]["state"]["name"] == "Guest 0"
+
+
+@pytest.mark.parametrize("url", ["events.db", "sqlite://events.db", "mongo://host/db"])
+def test_a_url_that_leads_to_no_store_is_wrong_usage(here: Path, url: str) -> None:
+    result = CliRunner().invoke(app, ["--app", HOTEL, "--store", url, "replay"])
+    assert (result.exit_code, result.stderr[:7]) == (2, "error: ")
+    assert list(here.iterdir()) == []
+
+
+def test_a_database_of_another_program_is_left_alone(cli: Cli) -> None:
+    other = sqlite3.connect(cli.folder / "events.db")
+    other.execute("CREATE TABLE notes (text)")
+    other.close()
+    done = cli("import", "-", stdin=events(1)[0])
+    assert done.code == 3
+    assert "is a database of another program" in done.err
+
+
+def test_passwords_are_never_shown(here: Path) -> None:
+    url = "kafka://ann:s3cr3t@broker:9092"
+    result = CliRunner().invoke(app, ["--app", HOTEL, "--store", url, "import", "-"])
+    assert "s3cr3t" not in result.output
+    assert "kafka://ann:***@broker:9092" in result.stderr
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at postgresql://u:p@ss:w/rd@h/db now", "at postgresql://u:***@h/db now"),
+        ("sqlite:///a.db?x=1", "sqlite:///a.db?x=1"),
+        ("kafka://h?sasl_password=p&x=1", "kafka://h?sasl_password=***&x=1"),
+        ("no url: a@b", "no url: a@b"),
+        ("x://h/?a=1&API_TOKEN=p 'y'", "x://h/?a=1&API_TOKEN=*** 'y'"),
+    ],
+)
+def test_secrets_in_urls_are_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+def test_read_models_have_no_place_beside_a_server() -> None:
+    with pytest.raises(InvalidUrl, match="say --read-models URL"):
+        read_models_beside("kafka://localhost:9092")

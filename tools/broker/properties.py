@@ -88,8 +88,9 @@ def identity(broker: int, cluster: Mapping[int, Listeners], data: str) -> dict[s
 
 def render(settings: Mapping[str, str]) -> str:
     """Return `settings` in the format of a Java properties file."""
-    return "".join(f"{name}={_escaped(value)}\n" for name, value in settings.items())
+    return "".join(f"{name}={escaped(value)}\n" for name, value in settings.items())
 
 
-def _escaped(value: str) -> str:
+def escaped(value: str) -> str:
+    """Return `value` as it stands in a line of a Java properties file."""
     return value.replace("\\", "\\\\").replace("\n", "\\n")

@@ -30,6 +30,12 @@ def choose() -> Source:
     Raises:
         BrokerError: there is none; the message has the command that brings one.
     """
+    # Docker's libraries take long to import: only runs that need a broker pay for it.
+    from tools.broker import from_docker  # noqa: PLC0415
+
+    if from_docker.engine_answers():
+        name = f"Kafka {kafka_version()} in Docker"
+        return Source(name, from_docker.pull, from_docker.start_from_docker)
     problem = obstacle()
     if problem is None:
         return Source(f"Kafka {kafka_version()} from its jars", resolve, start_from_jars)

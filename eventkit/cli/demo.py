@@ -24,7 +24,7 @@ from eventkit.cli.demo_choices import (
 )
 from eventkit.cli.demo_screen import Bars, Screen
 from eventkit.cli.session import BrowsableStore
-from eventkit.cli.urls import masked
+from eventkit.cli.urls import masked, read_models_beside, sqlite_file
 from eventkit.connection import connect
 from eventkit.errors import InvalidCloudEvent, InvalidInput, RebuildNeeded
 from eventkit.events import RecordedEvent
@@ -71,7 +71,9 @@ def demo(
         EventkitError: the file, the classes or the store cannot be used; the message says why.
     """
     known = app or load_app(BUILT_IN)
-    options = ["--app", known.name, "--store", store_url]
+    options = [f"--app {shlex.quote(known.name)}", f"--store {shlex.quote(store_url)}"]
+    if sqlite_file(store_url) is None or read_models_url != read_models_beside(store_url):
+        options.append(f"--read-models {shlex.quote(read_models_url)}")
     with connect(store_url) as connected, ReadModels(read_models_url) as models:
         store = cast("BrowsableStore", connected)
         store.types.bind_all(known.events)
@@ -172,7 +174,7 @@ class _Story:
     def time_travel(self) -> None:
         """The state of that aggregate, then and now."""
         shown = self._shown
-        moment = earlier_moment(shown.events) if shown else None
+        moment = earlier_moment(shown.cls, shown.events) if shown else None
         if shown is None or moment is None:
             return
         repository = Repository(self._store, shown.cls)
@@ -236,7 +238,7 @@ class _Story:
         rebuilt = fingerprint(projection, self._models)
         verdict = "equal" if rebuilt == built else "NOT EQUAL"
         rate = _rounded(handled / seconds)
-        said = f"{handled:,} events ({rate}/s): {rebuilt.rows:,} rows,"
+        said = f"{handled:,} events ({rate}/s): {rebuilt.rows:,} rows"
         bars.show(name, 1, 1, said, verdict)
 
     def go_on(self, options: list[str]) -> None:

@@ -16,6 +16,8 @@ from eventkit.store import PlainEvent
 
 FITTING = 6
 """Events, at most, that an aggregate should have to be shown whole."""
+_PAUSES = 10
+"""Pauses, the longest, among which a moment is looked for."""
 _UNITS = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -57,14 +59,21 @@ def telling_aggregates(events: Iterable[PlainEvent]) -> list[str]:
     return sorted(versions, key=rank)
 
 
-def earlier_moment(events: Sequence[RecordedEvent]) -> Moment | None:
-    """A moment between two events, in the longest pause that leaves something on both sides."""
+def earlier_moment(cls: type[Aggregate], events: Sequence[RecordedEvent]) -> Moment | None:
+    """A moment between two events at which much was different, in a long pause."""
     pauses = [(later.timestamp - earlier.timestamp, earlier) for earlier, later in pairwise(events)]
     inner = pauses[1:-1] if len(pauses) > 3 else pauses  # noqa: PLR2004 - first and last are left out
-    pause, event = max(inner, key=lambda item: item[0], default=(timedelta(0), None))
-    if event is None or pause <= timedelta(0):
-        return None
-    return Moment(_round_moment(event.timestamp, event.timestamp + pause), event.version)
+    longest = sorted(inner, key=lambda item: item[0], reverse=True)[:_PAUSES]
+    now = state_of(cls.replay_from(events))
+
+    def difference(version: int) -> int:
+        then = state_of(cls.replay_from(events[:version]))
+        return sum(then.get(name) != value for name, value in now.items())
+
+    for pause, event in sorted(longest, key=lambda item: -difference(item[1].version)):
+        if pause > timedelta(0):
+            return Moment(_round_moment(event.timestamp, event.timestamp + pause), event.version)
+    return None
 
 
 def _round_moment(earliest: datetime, end: datetime) -> datetime:

@@ -21,6 +21,7 @@ from eventkit.cli.output import compact, printable
 from eventkit.events import RecordedEvent
 
 _INDENT = " " * 3
+_GOES_ON = " \\"
 _GAP = 2
 """Columns of the screen between those of a table."""
 
@@ -43,7 +44,7 @@ class Bars:
 
     def show(self, name: str, done: float, total: float, detail: str, verdict: str = "") -> None:
         """Move a bar, and say something beside it."""
-        self.said[name] = f"{detail} {verdict}".rstrip()
+        self.said[name] = f"{detail}, {verdict}" if verdict else detail
         self._progress.update(
             self._tasks[name], completed=done, total=total, detail=detail, verdict=verdict
         )
@@ -122,12 +123,14 @@ class Screen:
         """Commands to type, each as it must be typed here."""
         self._console.print()
         self._line(Text(heading, style="bold"))
-        prefix = f"{_program()} {shlex.join(options)}"
         for command in commands:
-            whole = f"{prefix} {command}"
-            if len(whole) > self._console.width:
-                whole = f"{prefix} \\\n    {command}"
-            self._line(Text(whole, style="green"))
+            lines = [_program()]
+            for part in (*options, command):
+                if len(lines[-1]) + len(part) + len(_GOES_ON) >= self._console.width:
+                    lines[-1] += _GOES_ON
+                    lines.append(" " * 3)
+                lines[-1] += f" {part}"
+            self._line(Text("\n".join(lines), style="green"))
 
     def _line(self, text: Text) -> None:
         self._console.print(text, soft_wrap=True)

@@ -120,6 +120,8 @@ def utc(moment: datetime) -> datetime:
     Raises:
         InvalidInput: the datetime has no time zone, so it names no instant.
     """
+    if moment.tzinfo is UTC:
+        return moment
     if moment.tzinfo is None:
         raise InvalidInput(
             f"{moment.isoformat()} has no time zone; write datetime(..., tzinfo=UTC) "

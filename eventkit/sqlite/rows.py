@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from pydantic_core import to_json
+
 from eventkit.codec import AvroCodec
 from eventkit.errors import CodecError, EventTypeError
 from eventkit.events import Event, Metadata, Position, RecordedEvent, event_type
@@ -182,7 +184,7 @@ def _metadata_json(metadata: Metadata) -> str:
     }
     if metadata.extra:
         known["extra"] = metadata.extra
-    return json.dumps(known, ensure_ascii=False, separators=(",", ":")) if known else "{}"
+    return to_json(known).decode() if known else "{}"
 
 
 @lru_cache(maxsize=4096)

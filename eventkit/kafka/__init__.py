@@ -1,0 +1,1 @@
+"""The event store on Apache Kafka: the only place that knows confluent_kafka."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from eventkit.errors import (
     EventkitError,
@@ -34,7 +35,20 @@ def translate(error: sqlite3.Error, where: str) -> StoreError:
     """Our error for one of SQLite's."""
     code = (getattr(error, "sqlite_errorcode", 0) or 0) & _PRIMARY
     kind, text = _MEANINGS.get(code, (StoreUnavailable, "{where}: {error}."))
-    return kind(" ".join(text.split()).format(where=where, error=error))
+    hindrance = _hindrance(Path(where)) if code == sqlite3.SQLITE_CANTOPEN else ""
+    return kind(" ".join(text.split()).format(where=where, error=error, hindrance=hindrance))
+
+
+def _hindrance(path: Path) -> str:
+    """Why a file cannot be opened; SQLite does not say."""
+    try:
+        if path.is_dir():
+            return "it is a folder; name a file in it."
+        if not path.parent.is_dir():
+            return f"there is no folder {path.parent}; make it first."
+    except OSError as error:
+        return f"{error.strerror}; name a file that this user may use."
+    return "may this user read and write it and its folder, and are there not too many files open?"
 
 
 _LOCKED = (
@@ -60,8 +74,7 @@ _MEANINGS: dict[int, tuple[type[StoreError], str]] = {
     ),
     sqlite3.SQLITE_CANTOPEN: (
         StoreUnavailable,
-        """{where} cannot be opened: does its folder exist, and may this user read and write
-        it?""",
+        "{where} cannot be opened: {hindrance}",
     ),
     sqlite3.SQLITE_NOTADB: (
         NotAnEventStore,

@@ -85,7 +85,8 @@ class RowEvent(RecordedEvent):
     much as the decoding itself.
     """
 
-    __slots__ = ("_row",)
+    __slots__ = ("_place", "_row")
+    _place: Callable[[int], Position]
     _row: Sequence[Any]
 
     def __getattr__(self, name: str) -> Any:
@@ -93,7 +94,7 @@ class RowEvent(RecordedEvent):
         make = _LATER.get(name)
         if make is None:
             raise AttributeError(f"a recorded event has no {name!r}")
-        value = make(self._row)
+        value = make(self)
         object.__setattr__(self, name, value)
         return value
 
@@ -103,23 +104,31 @@ class RowEvent(RecordedEvent):
         return from_micros(self._row[5])
 
 
-_LATER: dict[str, Callable[[Sequence[Any]], object]] = {
-    "event_id": lambda row: UUID(bytes=row[1]),
-    "metadata": lambda row: read_metadata(row[5], row[6], row[7]),
-    "position": lambda row: position_of(row[0]),
+_LATER: dict[str, Callable[[RowEvent], object]] = {
+    "event_id": lambda it: UUID(bytes=it._row[1]),  # noqa: SLF001 - this file's own class
+    "metadata": lambda it: read_metadata(*it._row[5:8]),  # noqa: SLF001
+    "position": lambda it: it._place(it._row[0]),  # noqa: SLF001
 }
 _new_event = object.__new__
 # Slots are filled through their descriptors: the class refuses assignment, and looking an attribute
 # up by name costs more than filling it.
 _set_row = vars(RowEvent)["_row"].__set__
+_set_place = vars(RowEvent)["_place"].__set__
 _set_aggregate_id = vars(RecordedEvent)["aggregate_id"].__set__
 _set_version = vars(RecordedEvent)["version"].__set__
 _set_type = vars(RecordedEvent)["type"].__set__
 _set_event = vars(RecordedEvent)["event"].__set__
 
 
-def recorded(row: Sequence[Any], codec: AvroCodec) -> RecordedEvent:
+def recorded(
+    row: Sequence[Any], codec: AvroCodec, place: Callable[[int], Position] = position_of
+) -> RecordedEvent:
     """The recorded event of a whole row (`COLUMNS`).
+
+    Parameters:
+        row: as it was read.
+        codec: decodes its body.
+        place: the public form of its position.
 
     Raises:
         EventTypeError, CodecError: its body cannot be read by the classes of today.
@@ -130,6 +139,7 @@ def recorded(row: Sequence[Any], codec: AvroCodec) -> RecordedEvent:
         raise error.located(_place(row)) from error.__cause__
     it = _new_event(RowEvent)
     _set_row(it, row)
+    _set_place(it, place)
     _set_aggregate_id(it, row[2])
     _set_version(it, row[3])
     _set_type(it, row[4])
@@ -137,8 +147,12 @@ def recorded(row: Sequence[Any], codec: AvroCodec) -> RecordedEvent:
     return it
 
 
-def plain(row: Sequence[Any], codec: AvroCodec) -> PlainEvent:
+def plain(
+    row: Sequence[Any], codec: AvroCodec, place: Callable[[int], Position] = position_of
+) -> PlainEvent:
     """The event of a whole row, its body read by the schema it was written with.
+
+    Parameters: as of `recorded`.
 
     Raises:
         CodecError: its body cannot be read.
@@ -155,7 +169,7 @@ def plain(row: Sequence[Any], codec: AvroCodec) -> PlainEvent:
         type_name,
         values,
         read_metadata(timestamp, workspace_id, rest),
-        Position(TOPIC, 0, number),
+        place(number),
     )
 
 

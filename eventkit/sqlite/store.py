@@ -6,7 +6,6 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -14,20 +13,17 @@ from uuid import UUID
 
 from eventkit.codec import AvroCodec, AvroSchema
 from eventkit.errors import EventkitError, InvalidInput, StoreClosed
-from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, RecordedEvent, utc
-from eventkit.ids import category_of, new_event_id
-from eventkit.sqlite.connections import Connections
+from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, RecordedEvent
+from eventkit.ids import new_event_id
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.groupcommit import GroupCommit
-from eventkit.sqlite.reader import Row, Scan, aggregate_rows, last_position
-from eventkit.sqlite.rows import new_rows, plain, recorded
+from eventkit.sqlite.log import SqliteLog, Stretch
+from eventkit.sqlite.rows import new_rows
 from eventkit.sqlite.schema import connect_file, prepare
 from eventkit.sqlite.snapshots import SqliteSnapshots
 from eventkit.sqlite.writer import Writer
 from eventkit.sqlite.writes import Batch, Write
-from eventkit.store import Append, Appended, EventFilter, Page, PlainEvent, event_filter
-
-_PAGE = 1_000
+from eventkit.store import Append, Appended, EventFilter, Page, PlainEvent
 
 
 class SqliteStore:
@@ -43,17 +39,23 @@ class SqliteStore:
         types: the event classes to read; all of this process unless given.
 
     Raises:
+        InvalidInput: no file is named.
         NotAnEventStore, StoreCorrupted, StoreBusy, StoreUnavailable: see `eventkit.errors`.
     """
 
     def __init__(
         self, path: str | Path, *, timeout: float = 10.0, types: EventTypes | None = None
     ) -> None:
+        if str(path) in ("", ":memory:"):
+            raise InvalidInput(
+                "an event store is a file: what is in memory is gone with the process. "
+                "In tests, use a file in a temporary folder."
+            )
         self._path = Path(path)
-        self._where = str(path)
+        # A file name is bytes; those that are no text must not break the message that names it.
+        self._where = str(path).encode("utf-8", "backslashreplace").decode()
         self._timeout = timeout
         self._types = EventTypes(ALL_EVENT_TYPES) if types is None else types
-        self._codec = AvroCodec(self._types, self._load_schema)
         self._schemas: dict[type[Event], AvroSchema] = {}
         self._process = os.getpid()
         self._closed = False
@@ -65,9 +67,10 @@ class SqliteStore:
         except BaseException:
             self._connection.close()
             raise
-        self._readers = Connections(self._connect_reader)
+        self._log = SqliteLog(self._types, self._connect, self._check_usable, self._where)
+        self._codec = self._log.codec
         self._snapshots = SqliteSnapshots(
-            self._connect_if_usable, self._reading, self._codec, self._where
+            self._connect_if_usable, self._log.reading, self._codec, self._where
         )
         writer = Writer(self._connection, self._codec, self._where, timeout)
         self._group = GroupCommit[Batch](writer.commit, timeout=timeout)
@@ -124,14 +127,7 @@ class SqliteStore:
         as_of: datetime | None = None,
     ) -> list[RecordedEvent]:
         """The events of one aggregate; see `EventStore.get_events`."""
-        category_of(aggregate_id)
-        if from_version < 1:
-            raise InvalidInput(f"from_version is 1 or more, not {from_version}")
-        moment = None if as_of is None else utc(as_of)
-        with self._reading() as connection:
-            rows = aggregate_rows(connection, aggregate_id, from_version, to_version, moment)
-        codec = self._codec
-        return [recorded(row, codec) for row in rows]
+        return self._log.get_events(aggregate_id, from_version, to_version, as_of)
 
     def replay(
         self,
@@ -142,30 +138,19 @@ class SqliteStore:
         until: datetime | None = None,
     ) -> Iterator[RecordedEvent]:
         """All events that match, up to the newest at the start; see `EventStore.replay`."""
-        wanted = event_filter(self._types, event_types, workspace_id, categories, since, until)
-        return (recorded(row, self._codec) for row in self._rows(wanted))
+        return self._log.replay(event_types, workspace_id, categories, since, until)
 
     def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
         """All events that match, their bodies read without any event class."""
-        return (plain(row, self._codec) for row in self._rows(wanted))
+        return self._log.plain_events(wanted)
 
     def page(self, wanted: EventFilter, after: int, limit: int) -> Page:
         """Up to `limit` matching events after a position, and how far the log was read for them."""
-        with self._reading() as connection:
-            rows, read_to = Scan(wanted).page(connection, after, last_position(connection), limit)
-        return Page([recorded(row, self._codec) for row in rows], read_to)
-
-    def _rows(self, wanted: EventFilter) -> Iterator[Row]:
-        scan, after, end = Scan(wanted), 0, self.last_position()
-        while after < end:
-            with self._reading() as connection:
-                rows, after = scan.page(connection, after, end, _PAGE)
-            yield from rows
+        return self._log.page(wanted, Stretch(after, self.last_position()), limit)
 
     def last_position(self) -> int:
         """The position of the newest event, 0 in an empty log."""
-        with self._reading() as connection:
-            return last_position(connection)
+        return self._log.last_position()
 
     def close(self) -> None:
         """Finish the appends that were accepted and close the file; again does nothing."""
@@ -177,7 +162,7 @@ class SqliteStore:
             self._closed = True
             self._group.close(Batch(()))
             self._snapshots.close()
-            self._readers.close()
+            self._log.close()
             self._connection.close()
 
     def __enter__(self) -> Self:
@@ -210,12 +195,6 @@ class SqliteStore:
         self._check_usable()
         self._group.run(Batch(writes))
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        self._check_usable()
-        with translated(self._where), self._readers.borrow() as connection:
-            yield connection
-
     def _check_usable(self) -> None:
         if self._closed:
             raise StoreClosed(f"the event store {self._where}")
@@ -231,15 +210,3 @@ class SqliteStore:
     def _connect_if_usable(self) -> sqlite3.Connection:
         self._check_usable()
         return self._connect()
-
-    def _connect_reader(self) -> sqlite3.Connection:
-        connection = self._connect()
-        connection.execute("PRAGMA query_only = ON")
-        return connection
-
-    def _load_schema(self, fingerprint: bytes) -> str | None:
-        with self._reading() as connection:
-            row = connection.execute(
-                "SELECT schema FROM schemas WHERE fingerprint = ?", (fingerprint,)
-            ).fetchone()
-        return None if row is None else str(row[0])

@@ -3,3 +3,7 @@
 
 class BrokerError(Exception):
     """A broker could not be brought or started; the message says why and what to do."""
+
+
+class NoBrokerHere(BrokerError):
+    """This machine has nothing that could start a broker."""

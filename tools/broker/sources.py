@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tools.broker.cluster import Cluster, Wanted
-from tools.broker.errors import BrokerError
+from tools.broker.errors import NoBrokerHere
 from tools.broker.from_jars import start_from_jars
 from tools.broker.jars import INSTALL, kafka_version, obstacle, resolve
 
@@ -28,7 +28,7 @@ def choose() -> Source:
     """Return the source that this machine has.
 
     Raises:
-        BrokerError: there is none; the message has the command that brings one.
+        NoBrokerHere: there is none; the message has the command that brings one.
     """
     # Docker's libraries take long to import: only runs that need a broker pay for it.
     from tools.broker import from_docker  # noqa: PLC0415
@@ -39,7 +39,7 @@ def choose() -> Source:
     problem = obstacle()
     if problem is None:
         return Source(f"Kafka {kafka_version()} from its jars", resolve, start_from_jars)
-    raise BrokerError(
+    raise NoBrokerHere(
         f"No Kafka can be started here: no Docker engine answers, and there is {problem}. "
         f"On Debian or Ubuntu: {INSTALL}"
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from json.encoder import encode_basestring
-from operator import itemgetter
+from operator import itemgetter, methodcaller
 from typing import Any, NamedTuple, Protocol
 
 from eventkit.kafka.records import EPOCH, OPTIONAL, SECOND
@@ -20,6 +20,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 _needed = itemgetter(
     "ce_append", "ce_aggregateversion", "ce_writer", "ce_id", "ce_type", "ce_time"
 )  # fmt: skip
+_headers = methodcaller("headers")
 _NOTED = OPTIONAL[1:]
 _NOTES = frozenset(header for header, _ in _NOTED) | {"ce_extra"}
 _SECOND_TEXT = re.compile(rb"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.")
@@ -83,16 +84,31 @@ class Consumed(Protocol):
         """The body."""
 
     def headers(self) -> Any:
-        """Names and values; their order counts."""
+        """Names and values; only through `headers_of`."""
+
+    def set_headers(self, value: Any, /) -> None:
+        """Replace them."""
+
+
+def headers_of(message: Consumed) -> Headers | None:
+    """The headers of a consumed message; None where there are none, or they cannot be taken out.
+
+    For a name that is no UTF-8, confluent_kafka leaves an error pending and keeps tuples that have
+    nothing in them: whoever touches them, or asks again, ends the process. A direct call of
+    `headers()`, once the interpreter has specialised it, does not look for such an error;
+    `methodcaller` does.
+    """
+    try:
+        headers: Headers | None = _headers(message)
+    except Exception:  # noqa: BLE001 - a SystemError, from the C code; the record is none of ours
+        message.set_headers([])
+        return None
+    return headers
 
 
 def read_message(message: Consumed) -> LogRecord:
     """A consumed message as a record of the log; never raises, see `LogRecord.problem`."""
-    try:
-        headers = message.headers()
-    except Exception as error:  # noqa: BLE001 - a header's name that is no UTF-8 is a SystemError
-        return unreadable(message.offset() or 0, message.key(), f"headers are unreadable: {error}")
-    return read_record(message.offset() or 0, message.key(), message.value(), headers)
+    return read_record(message.offset() or 0, message.key(), message.value(), headers_of(message))
 
 
 def read_record(
@@ -104,7 +120,7 @@ def read_record(
     later, when nobody could skip it any more.
     """
     if not key or value is None or not headers:
-        return unreadable(offset, key, "it has no key, no value or no headers")
+        return unreadable(offset, key, "it has no key, no value or no readable headers")
     try:
         found: dict[str, Any] = dict(headers)
         frame, version, writer, id_text, type_name, time = _needed(found)

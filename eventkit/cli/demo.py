@@ -36,6 +36,8 @@ from eventkit.store import EventFilter
 BUILT_IN = "eventkit.examples.tasks"
 _CANDIDATES = 20_000
 """Events among which an aggregate to show is looked for."""
+_LOADED = 20
+"""Aggregates that are loaded to find one that is shown."""
 _FIELDS = 6
 """Fields of the state that fit on the screen."""
 _MOST_PROJECTIONS = 3
@@ -161,14 +163,17 @@ class _Story:
 
     def _example(self) -> Shown | None:
         """An aggregate with a short life and much in it."""
-        for cls in self._app.aggregates:
-            wanted = EventFilter(categories=(category_of_class(cls),))
-            some = islice(self._store.plain_events(wanted), _CANDIDATES)
-            lives = ((id_, self._store.get_events(id_)) for id_ in telling_aggregates(some)[:20])
-            found = [Shown(cls, aggregate_id, events) for aggregate_id, events in lives]
-            if found:
+        classes = self._app.aggregates
+        wanted = [(cls, EventFilter(categories=(category_of_class(cls),))) for cls in classes]
+        if len(classes) == 1:  # also where its category is written otherwise in the log
+            wanted.append((classes[0], EventFilter()))
+        for cls, events in wanted:
+            some = islice(self._store.plain_events(events), _CANDIDATES)
+            ids = telling_aggregates(some)[:_LOADED]
+            lives = [Shown(cls, id_, self._store.get_events(id_)) for id_ in ids]
+            if lives:
                 # More events than those looked at may have made a short life a long one.
-                return next((item for item in found if len(item.events) <= FITTING), found[0])
+                return next((life for life in lives if len(life.events) <= FITTING), lives[0])
         return None
 
     def time_travel(self) -> None:

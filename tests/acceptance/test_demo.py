@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import Column, Integer, MetaData, String, Table
 
-from eventkit import Event, RecordedEvent, connect
+from eventkit import Aggregate, Event, RecordedEvent, apply, connect
 from eventkit.cli.app import App, load_app
 from eventkit.cli.demo import demo
 from eventkit.errors import InvalidCloudEvent, InvalidInput
@@ -21,6 +21,18 @@ from projections.sample import main as write_sample
 from tests.unit.source import ROOT
 
 WIDTH, HEIGHT = 80, 40
+
+
+class Counted(Event):
+    by: int
+
+
+class Case(Aggregate):
+    total: int = 0
+
+    @apply
+    def _counted(self, event: Counted) -> None:
+        self.total += event.by
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +112,32 @@ def test_an_app_of_events_alone_has_a_short_story(tmp_path: Path, log: Path) -> 
     output = told(app, tmp_path, log)
     assert "events of 60 aggregates appended" in output
     assert "Read models" not in output
+
+
+def test_of_a_long_life_the_beginning_and_the_end_are_shown(tmp_path: Path) -> None:
+    with connect(f"sqlite:///{tmp_path}/e.db") as store:
+        store.append("case-1", [Counted(by=number) for number in range(1, 31)])
+    output = told(App("cases", (Counted,), (Case,), ()), tmp_path, None)
+    assert re.findall(r"^   (\d+|\.\.) ", output, re.MULTILINE) == ["1", "2", "3", "4", "..", "30"]
+
+
+def test_a_class_of_another_category_is_taken_where_it_is_the_only_one(tmp_path: Path) -> None:
+    with connect(f"sqlite:///{tmp_path}/e.db") as store:
+        store.append("other-1", [Counted(by=1)])
+    assert "A case is what happened to it. This is other-1:" in told(
+        App("cases", (Counted,), (Case,), ()), tmp_path, None
+    )
+
+
+def test_a_read_model_of_another_log_is_built_anew(tmp_path: Path, log: Path) -> None:
+    app = load_app("projections.permits")
+    told(app, tmp_path, log)
+    tmp_path.joinpath("e.db").unlink()
+    few = tmp_path / "few.jsonl"
+    few.write_text(
+        "".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[:20]), encoding="utf-8"
+    )
+    assert "20 events" in told(app, tmp_path, few)
 
 
 def test_a_read_model_that_comes_back_different_is_told(tmp_path: Path, log: Path) -> None:

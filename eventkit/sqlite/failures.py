@@ -16,6 +16,9 @@ from eventkit.errors import (
     StoreUnavailable,
 )
 
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""What the sqlite3 module raises; the second where text in the file is damaged."""
+
 _PRIMARY = 0xFF
 """Extended result codes keep the primary one in their low byte: sqlite.org/rescode.html."""
 
@@ -27,13 +30,15 @@ def translated(where: str) -> Iterator[None]:
         yield
     except EventkitError:
         raise
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise translate(error, where) from error
 
 
-def translate(error: sqlite3.Error, where: str) -> StoreError:
-    """Our error for one of SQLite's."""
+def translate(error: Exception, where: str) -> StoreError:
+    """Our error for one of `FAILURES`."""
     code = (getattr(error, "sqlite_errorcode", 0) or 0) & _PRIMARY
+    if isinstance(error, UnicodeDecodeError) or "Could not decode" in str(error):
+        code = sqlite3.SQLITE_CORRUPT
     kind, text = _MEANINGS.get(code, (StoreUnavailable, "{where}: {error}."))
     hindrance = _hindrance(Path(where)) if code == sqlite3.SQLITE_CANTOPEN else ""
     return kind(" ".join(text.split()).format(where=where, error=error, hindrance=hindrance))

@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from eventkit.codec import AvroCodec
-from eventkit.errors import CodecError, EventTypeError
+from eventkit.errors import CodecError, EventTypeError, StoreCorrupted
 from eventkit.events import Event, Metadata, Position, RecordedEvent, event_type
 from eventkit.store import PlainEvent
 
@@ -94,14 +94,20 @@ class RowEvent(RecordedEvent):
         make = _LATER.get(name)
         if make is None:
             raise AttributeError(f"a recorded event has no {name!r}")
-        value = make(self)
+        try:
+            value = make(self)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise _damaged(self._row, error) from error
         object.__setattr__(self, name, value)
         return value
 
     @property
     def timestamp(self) -> datetime:
         """When it happened, in UTC."""
-        return from_micros(self._row[5])
+        try:
+            return from_micros(self._row[5])
+        except OverflowError as error:
+            raise _damaged(self._row, error) from error
 
 
 _LATER: dict[str, Callable[[RowEvent], object]] = {
@@ -136,7 +142,7 @@ def recorded(
     try:
         event = codec.decode(row[4], row[8])
     except (EventTypeError, CodecError) as error:
-        raise error.located(_place(row)) from error.__cause__
+        raise error.located(_name_of(row)) from error.__cause__
     it = _new_event(RowEvent)
     _set_row(it, row)
     _set_place(it, place)
@@ -156,21 +162,19 @@ def plain(
 
     Raises:
         CodecError: its body cannot be read.
+        StoreCorrupted: what else the row holds cannot be read.
     """
     number, event_id, aggregate_id, version, type_name, timestamp, workspace_id, rest, data = row
     try:
         values = codec.decode_plain(type_name, data)
     except CodecError as error:
-        raise error.located(_place(row)) from error.__cause__
-    return PlainEvent(
-        UUID(bytes=event_id),
-        aggregate_id,
-        version,
-        type_name,
-        values,
-        read_metadata(timestamp, workspace_id, rest),
-        place(number),
-    )
+        raise error.located(_name_of(row)) from error.__cause__
+    try:
+        metadata = read_metadata(timestamp, workspace_id, rest)
+        known_as = UUID(bytes=event_id)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _damaged(row, error) from error
+    return PlainEvent(known_as, aggregate_id, version, type_name, values, metadata, place(number))
 
 
 def read_metadata(timestamp: int, workspace_id: str | None, rest: str) -> Metadata:
@@ -186,8 +190,14 @@ def read_metadata(timestamp: int, workspace_id: str | None, rest: str) -> Metada
     )
 
 
-def _place(row: Sequence[Any]) -> str:
+def _name_of(row: Sequence[Any]) -> str:
     return f"{row[2]} version {row[3]}"
+
+
+def _damaged(row: Sequence[Any], error: Exception) -> StoreCorrupted:
+    return StoreCorrupted(
+        f"the row is damaged ({type(error).__name__}: {error}); restore the file from a backup."
+    ).located(_name_of(row))
 
 
 def _metadata_json(metadata: Metadata) -> str:

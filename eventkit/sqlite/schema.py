@@ -6,7 +6,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from eventkit.errors import NotAnEventStore, StoreUnavailable
+from eventkit.errors import NotAnEventStore, StoreCorrupted, StoreUnavailable
 from eventkit.sqlite.failures import translated
 
 APPLICATION_ID = 0x45564B54
@@ -91,11 +91,12 @@ def connect_file(path: Path | None, *, timeout: float) -> sqlite3.Connection:
     return connection
 
 
-def prepare(connection: sqlite3.Connection, where: str, *, timeout: float) -> None:
+def prepare(connection: sqlite3.Connection, path: Path, where: str, *, timeout: float) -> None:
     """Make an empty file an event store, or see that it is one.
 
     Parameters:
         connection: to the file.
+        path: the file.
         where: what messages call it.
         timeout: seconds to wait for others who open the same new file.
 
@@ -104,7 +105,9 @@ def prepare(connection: sqlite3.Connection, where: str, *, timeout: float) -> No
         StoreCorrupted, StoreBusy, StoreUnavailable: it cannot be read or written.
     """
     with translated(where):
-        if not _is_ours(connection, where):
+        if _is_ours(connection, where):
+            _check_size(connection, path, where)
+        else:
             _use_wal(connection, timeout)
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -118,6 +121,16 @@ def prepare(connection: sqlite3.Connection, where: str, *, timeout: float) -> No
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+
+def _check_size(connection: sqlite3.Connection, path: Path, where: str) -> None:
+    """SQLite sees that whole pages are missing, but reads the lost part of one as zeros."""
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    if path.stat().st_size % page_size:
+        raise StoreCorrupted(
+            f"{where} was cut off in the middle of a page. Nothing was changed; restore it from a "
+            "backup, or save what is readable with `sqlite3 FILE .recover`."
+        )
 
 
 def _use_wal(connection: sqlite3.Connection, timeout: float) -> None:

@@ -63,7 +63,7 @@ class SqliteStore:
         with translated(self._where):
             self._connection = connect_file(self._path, timeout=timeout)
         try:
-            prepare(self._connection, self._where, timeout=timeout)
+            prepare(self._connection, self._path, self._where, timeout=timeout)
         except BaseException:
             self._connection.close()
             raise

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from eventkit.codec import AvroCodec, AvroSchema, check_same_meaning
 from eventkit.errors import ConcurrencyError, EventkitError, OutcomeUnknown
-from eventkit.sqlite.failures import translate, translated
+from eventkit.sqlite.failures import FAILURES, translate, translated
 from eventkit.sqlite.retries import Known, known_events, retry_of
 from eventkit.sqlite.rows import COLUMNS, NewRow, position_of
 from eventkit.sqlite.writelock import begin
@@ -93,7 +93,7 @@ class Writer:
         except sqlite3.IntegrityError:
             self._roll_back()
             raise
-        except sqlite3.Error as error:
+        except FAILURES as error:
             self._roll_back()
             failure = translate(error, self._where)
             if not committing or _nothing_was_written(error):
@@ -198,7 +198,7 @@ def _was_recorded(write: Write) -> bool:
     return isinstance(write.outcome, Appended) and write.outcome.already_recorded
 
 
-def _nothing_was_written(error: sqlite3.Error) -> bool:
+def _nothing_was_written(error: Exception) -> bool:
     """Errors at which COMMIT is known to have rolled back, or not to have begun."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}

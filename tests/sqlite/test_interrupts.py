@@ -1,0 +1,147 @@
+"""Ctrl-C in the middle of an append: this caller stops, the others and the store go on."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from eventkit.sqlite import SqliteStore
+from tests.contract.domain import by_aggregate, moves, places, versions
+from tests.sqlite.faults import Faults
+
+SECONDS = 30
+STATEMENTS = ["BEGIN", "SELECT", "INSERT INTO events", "COMMIT"]
+
+
+@pytest.fixture
+def faults(store: SqliteStore) -> Faults:
+    return Faults(store)
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """See that an interrupt raises KeyboardInterrupt, as it does in a terminal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def interrupt_at(faults: Faults, begin: str, *, late: bool) -> None:
+    """Press Ctrl-C once, at a statement of the main thread."""
+
+    def press(sql: str) -> None:
+        if sql.lstrip().startswith(begin) and threading.current_thread() is threading.main_thread():
+            setattr(faults, when, lambda _sql: None)
+            signal.raise_signal(signal.SIGINT)
+
+    when = "after" if late else "before"
+    setattr(faults, when, press)
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_an_interrupted_append_is_written_wholly_or_not(
+    store: SqliteStore, faults: Faults, statement: str, *, late: bool
+) -> None:
+    store.append("parcel-1", moves("a"))
+    interrupt_at(faults, statement, late=late)
+    with pytest.raises(KeyboardInterrupt):
+        store.append("parcel-1", moves("b", "c"), expected_version=1)
+    written = late and statement == "COMMIT"
+    assert places(store.get_events("parcel-1")) == (["a", "b", "c"] if written else ["a"])
+    assert store.append("parcel-1", moves("d")).version == (4 if written else 2)
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_an_interrupted_thread_does_not_disturb_those_it_commits_for(
+    store: SqliteStore, faults: Faults, statement: str, *, late: bool
+) -> None:
+    """Some of the others get no ids of their own, so that a second try could double them."""
+    others = 10
+    hold, held = threading.Event(), threading.Event()
+
+    def first(sql: str) -> None:
+        if sql.startswith("BEGIN"):
+            faults.before = lambda _sql: None
+            held.set()
+            assert hold.wait(SECONDS)
+            interrupt_at(faults, statement, late=late)
+
+    faults.before = first
+    queued = watch_queue(store)
+    with ThreadPoolExecutor(others + 1) as pool:
+        leader = pool.submit(store.append, "parcel-0", moves("first"))
+        assert held.wait(SECONDS)
+        assert queued.acquire(timeout=SECONDS)
+
+        def release() -> list[int]:
+            assert queued.acquire(timeout=SECONDS)  # the main thread is the next to lead
+            results = []
+            for number in range(1, others + 1):
+                results.append(pool.submit(store.append, f"parcel-{number}", moves("a"), None))
+                assert queued.acquire(timeout=SECONDS)
+            hold.set()
+            return [result.result(SECONDS).version for result in results]
+
+        with ThreadPoolExecutor(1) as helper:
+            done = helper.submit(release)
+            with pytest.raises(KeyboardInterrupt):
+                store.append("parcel-main", moves("b"))
+            assert done.result(SECONDS) == [1] * others
+        assert leader.result(SECONDS).version == 1
+    found = by_aggregate(store.replay())
+    found.pop("parcel-main", None)
+    assert {key: versions(items) for key, items in found.items()} == {
+        f"parcel-{number}": [1] for number in range(others + 1)
+    }
+
+
+def test_an_interrupt_while_waiting_takes_the_append_back(
+    store: SqliteStore, faults: Faults
+) -> None:
+    hold, held = threading.Event(), threading.Event()
+    main = threading.get_ident()
+
+    def stop(sql: str) -> None:
+        if sql.startswith("BEGIN"):
+            faults.before = lambda _sql: None
+            held.set()
+            assert hold.wait(SECONDS)
+
+    faults.before = stop
+    queued = watch_queue(store)
+    with ThreadPoolExecutor(3) as pool:
+        leader = pool.submit(store.append, "parcel-1", moves("a"))
+        assert held.wait(SECONDS)
+        assert queued.acquire(timeout=SECONDS)
+
+        def press() -> int:
+            assert queued.acquire(timeout=SECONDS)
+            behind = pool.submit(store.append, "parcel-2", moves("b"))
+            assert queued.acquire(timeout=SECONDS)
+            signal.pthread_kill(main, signal.SIGINT)
+            return behind.result(SECONDS).version
+
+        pressed = pool.submit(press)
+        with pytest.raises(KeyboardInterrupt):
+            store.append("parcel-main", moves("c"))
+        hold.set()
+        assert (leader.result(SECONDS).version, pressed.result(SECONDS)) == (1, 1)
+    assert sorted(places(store.replay())) == ["a", "b"]
+    assert store.append("parcel-main", moves("d"), expected_version=0).version == 1
+
+
+def watch_queue(store: SqliteStore) -> threading.Semaphore:
+    """Return what is released each time a caller is in the queue."""
+    queued = threading.Semaphore(0)
+    queue = store._group._queue
+
+    def watched(ticket: object) -> None:
+        queue(ticket)  # type: ignore[arg-type]
+        queued.release()
+
+    store._group._queue = watched  # type: ignore[method-assign]
+    return queued

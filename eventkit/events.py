@@ -139,25 +139,25 @@ _Text = Annotated[str, BeforeValidator(_text)]
 
 
 class Metadata(BaseModel):
-    """Who, when and why: what is known of an event beside its content.
-
-    Parameters:
-        timestamp: when it happened, with a time zone; set at append unless given.
-        caused_by_user: who did it.
-        causation_id: the command or event that led to it.
-        correlation_id: the conversation it belongs to.
-        workspace_id: the tenant it belongs to.
-        extra: anything else, text to text.
-    """
+    """Who, when and why: what is known of an event beside its content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    timestamp: _Utc | None = None
-    caused_by_user: _Text | None = None
-    causation_id: _Text | None = None
-    correlation_id: _Text | None = None
-    workspace_id: _Text | None = None
-    extra: dict[str, str] = Field(default_factory=dict)
+    timestamp: _Utc | None = Field(
+        default=None,
+        description="When it happened, with a time zone; set at append unless given.",
+    )
+    caused_by_user: _Text | None = Field(default=None, description="Who did it.")
+    causation_id: _Text | None = Field(
+        default=None, description="The command or event that led to it."
+    )
+    correlation_id: _Text | None = Field(
+        default=None, description="The conversation that it belongs to."
+    )
+    workspace_id: _Text | None = Field(default=None, description="The tenant that it belongs to.")
+    extra: dict[str, str] = Field(
+        default_factory=dict, description="Anything else that is known, text to text."
+    )
 
 
 class Position(NamedTuple):

@@ -50,6 +50,7 @@ class ImportCounts:
         appended: events that are in the store now.
         already_there: events that were in the store before.
         rejected: lines that were not imported.
+        lines: the number of the last line read.
         size: bytes read.
         aggregates: the ids of the aggregates whose events were appended or there.
     """
@@ -57,6 +58,7 @@ class ImportCounts:
     appended: int = 0
     already_there: int = 0
     rejected: int = 0
+    lines: int = 0
     size: int = 0
     aggregates: set[str] = field(default_factory=set)
 
@@ -103,8 +105,9 @@ class Importer:
         """Import the lines; yields the counts after each batch.
 
         Where it is not to keep going, a line that may have to be rejected is the last of a batch,
-        so that nothing behind it is appended before that is known. One case is found too late for
-        that: an id that was recorded before this batch, with other content.
+        so that nothing behind it is appended before that is known. Not so what only the store can
+        tell: an id that was recorded before with other content, and a value that Avro cannot hold.
+        Then the other lines of its batch are appended; `counts.lines` tells the last of them.
 
         Raises:
             StoreError: the store cannot be written; what was counted is in it.
@@ -158,6 +161,7 @@ class Importer:
             if reason is not None:
                 counts.rejected += line.begins
                 self._reject(Rejection(line, reason))
+            counts.lines = line.number
             counts.size += len(line.content)
         batch.clear()
         return counts

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import sysconfig
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from eventkit.aggregate import Aggregate, applied_events, category_of_class
+from eventkit.cli.user_code import told_by_user_code
 from eventkit.errors import InvalidApp
 from eventkit.events import Event
 from eventkit.projection import Projection
@@ -107,40 +106,7 @@ def _imported(name: str) -> ModuleType:
 
 
 def _failed(name: str, error: BaseException) -> str:
-    """What went wrong in the user's own lines."""
-    lines = [f"the module {name} cannot be imported:"]
-    if not isinstance(error, SyntaxError):
-        lines += [
-            f"  {_short(frame.filename)}:{frame.lineno}: {frame.line}"
-            for frame in _user_frames(error)
-        ]
-    elif error.filename:
-        lines.append(f"  {_short(error.filename)}:{error.lineno}: {(error.text or '').strip()}")
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
-    lines.append(f"  {type(error).__name__}: {said}" if said else f"  {type(error).__name__}")
-    return "\n".join(lines)
-
-
-def _user_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """The frames in the user's files; if there are none, all but Python's own of the import."""
-    libraries = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
-    libraries.append(Path(__file__).parents[1])
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<")
-    ]
-    own = [
-        frame
-        for frame in frames
-        if not any(Path(frame.filename).is_relative_to(library) for library in libraries)
-    ]
-    return own or frames
-
-
-def _short(filename: str) -> str:
-    path = Path(filename)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else filename
+    return "\n".join([f"the module {name} cannot be imported:", *told_by_user_code(error)])
 
 
 def _classes(module: ModuleType, base: type[_T]) -> Iterator[type[_T]]:

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from eventkit.cli.output import complain
+from eventkit.cli.user_code import told_by_user_code, user_frames
 from eventkit.errors import EventkitError, InvalidInput, ReadModelError, StoreError
 
 
@@ -38,7 +39,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except EventkitError as error:
-            complain(str(error))
+            complain("\n".join([str(error), *_told_by_cause(error)]))
             raise typer.Exit(_exit_code(error)) from error
         except KeyboardInterrupt as error:
             complain("interrupted", label="")
@@ -50,6 +51,11 @@ class Commands(TyperGroup):
             where = f"{error.filename}: " if error.filename else ""
             complain(f"{where}{error.strerror or error}")
             raise typer.Exit(Exit.STORE) from error
+        except Exception as error:
+            if not user_frames(error):
+                raise  # a fault of ours: the traceback is what helps
+            complain("\n".join(["your code failed:", *told_by_user_code(error)]))
+            raise typer.Exit(Exit.DATA) from error
 
 
 def _exit_code(error: EventkitError) -> Exit:
@@ -58,6 +64,14 @@ def _exit_code(error: EventkitError) -> Exit:
     if isinstance(error, StoreError | ReadModelError):
         return Exit.STORE
     return Exit.DATA
+
+
+def _told_by_cause(error: EventkitError) -> list[str]:
+    """Where in the user's code the cause is, unless the message says it."""
+    cause = error.__cause__
+    if cause is None or isinstance(error, InvalidInput) or not user_frames(cause):
+        return []
+    return told_by_user_code(cause)
 
 
 def _discard_output() -> None:

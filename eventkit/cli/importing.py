@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, BinaryIO, Self
@@ -17,7 +16,7 @@ from eventkit.cli.output import complain, say, say_json
 from eventkit.cli.progress import events_progress
 from eventkit.cli.session import session_of
 from eventkit.errors import StoreError
-from eventkit.importer import ImportCounts, Importer, Line, Rejection, read_lines
+from eventkit.importer import ImportCounts, Importer, Rejection, read_lines
 
 
 def _parse_source(text: str) -> Path:
@@ -101,17 +100,8 @@ def _run(importer: Importer, source: BinaryIO, size: int | None) -> None:
     interrupts = Interrupts()
     with interrupts.noted(), events_progress() as progress:
         bar = progress.add_task("import", total=size, events=0)
-        for counts in importer.run(_interruptible(read_lines(source), interrupts)):
+        for counts in importer.run(interrupts.each(read_lines(source))):
             progress.update(bar, completed=counts.size, events=counts.read)
-
-
-def _interruptible(lines: Iterator[Line], interrupts: Interrupts) -> Iterator[Line]:
-    while True:
-        with interrupts.allowed():
-            line = next(lines, None)
-        if line is None:
-            return
-        yield line
 
 
 def _summary(counts: ImportCounts, kept: Path | None, *, as_json: bool) -> None:
@@ -132,11 +122,12 @@ def _summary(counts: ImportCounts, kept: Path | None, *, as_json: bool) -> None:
         f"{counts.already_there:,} already there, {counts.rejected:,} rejected; "
         f"{len(counts.aggregates):,} aggregates"
     )
-    if counts.rejected:
+    if counts.rejected and kept is not None:
+        complain(f"the rejected lines are in {kept}; mend them and import that file", label="")
+    elif counts.rejected:
         complain(
-            f"the rejected lines are in {kept}; mend them and import that file"
-            if kept
-            else "stopped there; mend the line and import again, or say --keep-going",
+            f"stopped after line {counts.lines:,}; mend the rejected line and import again, or "
+            "say --keep-going",
             label="",
         )
 

@@ -6,7 +6,9 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
+_T = TypeVar("_T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -31,15 +33,16 @@ class Interrupts:
         if self._asked:
             raise KeyboardInterrupt
 
-    @contextmanager
-    def allowed(self) -> Iterator[None]:
-        """A block in which nothing is half done, such as waiting for input: raise at once."""
-        self._waiting = True
-        try:
+    def each(self, items: Iterator[_T]) -> Iterator[_T]:
+        """The items; a signal ends the wait for the next one at once, as nothing is half done."""
+        while True:
+            self._waiting = True
             self.check()
-            yield
-        finally:
+            item = next(items, None)
             self._waiting = False
+            if item is None:
+                return
+            yield item
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         if self._waiting or self._asked:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import CoreConfig, CoreSchema, SchemaValidator
 
+from eventkit.errors import InvalidCloudEvent
 from eventkit.events import Event
 
 _MOST_PROBLEMS = 3
@@ -22,21 +23,27 @@ def json_validator(cls: type[Event]) -> Callable[[bytes], Event]:
     A field may be called by its name or its alias. And bytes are base64: by pydantic's default the
     text of a JSON string is taken as UTF-8 for a field of bytes, which not all bytes have, and a
     model inside a model has settings of its own; a log must not depend on either.
+
+    Raises:
+        InvalidCloudEvent: it has bytes, and this pydantic does not let us choose how they are read.
     """
     cls.model_rebuild()
     validator = cls.__pydantic_validator__
     schema = cls.__pydantic_core_schema__
     if _mentions_bytes(schema):
-        validator = _validator_with_base64(_with_base64(schema))
+        validator = _validator_with_base64(cls.__name__, _with_base64(schema))
     return partial(validator.validate_json, by_alias=True, by_name=True)
 
 
-def _validator_with_base64(schema: CoreSchema) -> SchemaValidator:
+def _validator_with_base64(name: str, schema: CoreSchema) -> SchemaValidator:
     settings = CoreConfig(val_json_bytes="base64")
     try:
+        # Ready-made validators of models would bring their own settings.
         return SchemaValidator(schema, settings, _use_prebuilt=False)
-    except TypeError:  # a pydantic that does not put together what it made for models before
-        return SchemaValidator(schema, settings)
+    except TypeError as error:
+        raise InvalidCloudEvent(
+            f"{name} holds bytes, and to read them from JSON takes pydantic 2.13 or newer"
+        ) from error
 
 
 def shortened(error: ValidationError) -> str:

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from typer.testing import CliRunner
 
-from eventkit import EventStore, connect
 from eventkit.cli.main import app
+from eventkit.sqlite import SqliteStore
 from tests.unit.source import ROOT
 
 HOTEL = "tests.acceptance.hotel"
@@ -75,9 +75,9 @@ class Cli:
                 if pipe is not None:
                     pipe.close()
 
-    def open(self) -> EventStore:
+    def open(self) -> SqliteStore:
         """The store, for a look at what a command did to it."""
-        return connect(self.url)
+        return SqliteStore(self.folder / "events.db")
 
     def file(self, name: str, lines: Iterable[bytes]) -> Path:
         """Make a file of lines; each gets its end."""

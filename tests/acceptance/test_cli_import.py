@@ -80,6 +80,9 @@ def test_a_broken_line_stops_the_import_and_what_was_before_it_is_kept(cli: Cli,
     done = cli("import", log)
     assert (done.code, done.out) == (1, summary(appended=3, rejected=1, aggregates=1))
     assert done.err.startswith(f"{log}:4: {reason}")
+    assert done.err.endswith(
+        "\nstopped after line 4; mend the rejected line and import again, or say --keep-going\n"
+    )
     with cli.open() as store:
         assert len(store.get_events("guest-0")) == 3
 
@@ -144,6 +147,22 @@ def test_metadata_that_a_line_leaves_out_is_no_other_metadata(cli: Cli) -> None:
     cli("import", cli.file("log.jsonl", events(3)))
     again = cli.file("again.jsonl", [event(2, causedbyuser=..., workspaceid=...)])
     assert cli("import", again).out == summary(there=1, aggregates=1)
+
+
+LATE = {
+    "the id of an event that is recorded": event(2, workspaceid="west"),
+    "a number that Avro cannot hold": event(9, data={"name": "X", "nights": 2**63}),
+}
+
+
+@pytest.mark.parametrize("what", LATE)
+def test_where_only_the_store_can_refuse_a_line_it_is_said_how_far_was_read(
+    cli: Cli, what: str
+) -> None:
+    cli("import", cli.file("log.jsonl", events(3)))
+    done = cli("import", cli.file("more.jsonl", [LATE[what], event(3), event(4)]))
+    assert (done.code, done.out) == (1, summary(appended=2, rejected=1, aggregates=1))
+    assert "\nstopped after line 3; " in done.err
 
 
 def test_a_recorded_id_at_another_aggregate_is_rejected(cli: Cli) -> None:

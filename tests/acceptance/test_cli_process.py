@@ -21,7 +21,7 @@ def recorded(cli: Cli) -> int:
     if not (cli.folder / "events.db").exists():
         return 0
     with cli.open() as store:
-        return sum(1 for _ in store.replay())
+        return store.last_position()
 
 
 def wait_until(process: subprocess.Popen[bytes], true: Callable[[], bool]) -> None:
@@ -44,9 +44,9 @@ def test_the_module_can_be_run_as_a_program(cli: Cli) -> None:
     assert done == (0, summary(appended=3, aggregates=1), "")
 
 
-@pytest.mark.parametrize("after", [1, 4, 8])
+@pytest.mark.parametrize("after", [1, 3])
 def test_an_import_that_is_killed_goes_on_and_adds_nothing_twice(cli: Cli, after: int) -> None:
-    count = 10 * BATCH
+    count = 5 * BATCH
     log = cli.file("log.jsonl", events(count))
     process = cli.start("import", log)
     wait_until(process, lambda: recorded(cli) >= after * BATCH)

@@ -175,6 +175,35 @@ def test_a_module_without_classes_is_refused(here: Path) -> None:
     assert "has no event, aggregate or projection class; define or import them there" in message
 
 
+def test_code_of_the_user_that_fails_is_shown_with_its_own_lines(cli: Cli) -> None:
+    cli("import", "-", stdin=events(1)[0])
+    done = Cli(cli.folder, app="tests.acceptance.failing")("state", "guest-0")
+    assert done.code == 1
+    first, *lines = done.err.splitlines()
+    assert first == "error: your code failed:"
+    assert [line.partition("tests/acceptance/")[2] for line in lines[:-1]] == [
+        'failing.py:15: self.name = {"Ann": "Ann"}[event.name]'
+    ]
+    assert lines[-1] == "  KeyError: 'Guest 0'"
+
+
+def test_a_handler_that_fails_is_shown_with_its_own_line(cli: Cli) -> None:
+    cli("import", "-", stdin=events(1)[0])
+    done = Cli(cli.folder, app="tests.acceptance.failing")("projection", "run")
+    assert done.code == 1
+    first, where, why = done.err.splitlines()
+    assert first.startswith("error: projection names failed on GuestArrived")
+    assert where.endswith('failing.py:24: raise RuntimeError("full")')
+    assert why == "  RuntimeError: full"
+
+
+def test_a_fault_of_ours_keeps_its_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventkit.cli.events.category_of", None)
+    cli("import", "-", stdin=events(1)[0])
+    with pytest.raises(TypeError):
+        Cli(cli.folder, app=None)("events", "guest-0")
+
+
 TWO = """
 from eventkit import Aggregate, Event
 class Done(Event): pass

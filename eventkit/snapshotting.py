@@ -14,7 +14,7 @@ from eventkit.aggregate import (
     state_of,
     undeclared_state,
 )
-from eventkit.errors import AggregateError, CodecError, StoreError
+from eventkit.errors import AggregateError, CodecError, StoreClosed, StoreError
 from eventkit.events import RecordedEvent
 from eventkit.fold_fingerprint import fold_fingerprint
 from eventkit.store import Snapshot, SnapshotStore
@@ -57,7 +57,9 @@ class Snapshotter(Generic[_A]):
             if as_of is not None and snapshot.timestamp > as_of:
                 return None
             values = self._snapshots.decode_state(self._model, snapshot.state)
-        except CodecError as error:
+        except StoreClosed:
+            raise
+        except (CodecError, StoreError) as error:
             log.warning("the snapshot of %s cannot be read: %s", aggregate.aggregate_id, error)
             return None
         if values is None:

@@ -10,8 +10,10 @@ from contextlib import AbstractContextManager
 from pydantic import BaseModel
 
 from eventkit.codec import AvroCodec
+from eventkit.errors import StoreCorrupted
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.rows import from_micros, to_micros
+from eventkit.sqlite.writelock import begin
 from eventkit.store import Snapshot
 
 _LOAD = "SELECT version, state, timestamp, fold FROM snapshots WHERE aggregate_id = ?"
@@ -25,6 +27,9 @@ WHERE excluded.version > version OR excluded.fold <> fold
    OR substr(excluded.state, 1, 10) <> substr(state, 1, 10)
 """
 
+_PATIENCE = 1.0
+"""Seconds to wait for the write lock: whoever loads an aggregate waits with it."""
+
 
 class SqliteSnapshots:
     """The snapshots table, written on a connection of its own, off the append path.
@@ -37,34 +42,43 @@ class SqliteSnapshots:
     Parameters:
         connect: opens the connection that writes.
         reading: lends one that reads.
+        check_usable: raises where the store is closed or another process's.
         codec: how states become bytes and back.
         where: the file, for messages.
-
-    What the two functions raise where the store is closed or another process's goes through.
     """
 
     def __init__(
         self,
         connect: Callable[[], sqlite3.Connection],
         reading: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        check_usable: Callable[[], None],
         codec: AvroCodec,
         where: str,
     ) -> None:
         self._connect = connect
         self._reading = reading
+        self._check_usable = check_usable
         self._codec = codec
         self._where = where
         self._writer: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
     def load_snapshot(self, aggregate_id: str) -> Snapshot | None:
-        """The newest snapshot, or None."""
+        """The newest snapshot, or None.
+
+        Raises:
+            StoreError: it could not be read.
+        """
         with self._reading() as connection:
             row = connection.execute(_LOAD, (aggregate_id,)).fetchone()
         if row is None:
             return None
         version, state, timestamp, fold = row
-        return Snapshot(aggregate_id, version, state, from_micros(timestamp), fold)
+        try:
+            moment = from_micros(timestamp)
+        except OverflowError as error:
+            raise StoreCorrupted(f"the snapshot of {aggregate_id} is damaged: {error}") from error
+        return Snapshot(aggregate_id, version, state, moment, fold)
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keep a snapshot, unless a newer one of the same code is there.
@@ -79,11 +93,21 @@ class SqliteSnapshots:
             to_micros(snapshot.timestamp),
             snapshot.fold,
         )
+        self._check_usable()  # after fork(), the lock may be held by a thread that is not here
         with self._lock, translated(self._where):
+            self._check_usable()
             if self._writer is None:
                 self._writer = self._connect()
                 self._writer.execute("PRAGMA synchronous = NORMAL")
-            self._writer.execute(_SAVE, row)
+                self._writer.execute("PRAGMA busy_timeout = 0")
+            begin(self._writer, timeout=_PATIENCE)
+            try:
+                self._writer.execute(_SAVE, row)
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
 
     def encode_state(self, model: type[BaseModel], values: dict[str, object]) -> bytes:
         """The typed fields as Avro single-object encoding."""

@@ -70,7 +70,7 @@ class SqliteStore:
         self._log = SqliteLog(self._types, self._connect, self._check_usable, self._where)
         self._codec = self._log.codec
         self._snapshots = SqliteSnapshots(
-            self._connect_if_usable, self._log.reading, self._codec, self._where
+            self._connect, self._log.reading, self._check_usable, self._codec, self._where
         )
         writer = Writer(self._connection, self._codec, self._where, timeout)
         self._group = GroupCommit[Batch](writer.commit, timeout=timeout)
@@ -206,7 +206,3 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         return connect_file(self._path, timeout=self._timeout)
-
-    def _connect_if_usable(self) -> sqlite3.Connection:
-        self._check_usable()
-        return self._connect()

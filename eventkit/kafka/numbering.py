@@ -1,0 +1,162 @@
+"""Before an append is proposed: which version it would get, or what it comes to instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import monotonic
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from eventkit.codec import AvroCodec
+from eventkit.errors import ConcurrencyError, DuplicateEventId, EventkitError
+from eventkit.events import Position
+from eventkit.kafka.index import Partition
+from eventkit.kafka.inflight import InFlight, Waiting
+from eventkit.kafka.records import NewRecord
+from eventkit.kafka.view import View
+from eventkit.kafka.waitlist import too_late
+from eventkit.sqlite.retries import Known, retry_of
+from eventkit.sqlite.rows import NewRow
+from eventkit.sqlite.writes import Write
+from eventkit.store import Appended
+
+
+class Lookup(Protocol):
+    """What the writer asks the index."""
+
+    @property
+    def place(self) -> Callable[[int], Position]:
+        """The public form of a row's position."""
+
+    def heads(self, aggregate_ids: Iterable[str]) -> Mapping[str, int]:
+        """The versions of aggregates, 0 where there are no events."""
+
+    def known(self, event_ids: Sequence[bytes]) -> Mapping[bytes, Known]:
+        """Where event ids stand in the log, and with which content."""
+
+
+class Ends(Protocol):
+    """What the writer asks the brokers."""
+
+    def __call__(self, partitions: Iterable[Partition], *, committed: bool) -> dict[Partition, int]:
+        """The offset after the last record, or, of what is `committed`, the last stable offset."""
+
+
+class Numbered(NamedTuple):
+    """A group of appends, sorted.
+
+    Parameters:
+        proposals: those with a first version, to be proposed now.
+        contended: to wait until what rivals propose is decided.
+        early: to wait until what they would follow or conflict with is in the index.
+        ahead: to wait until the index is as far as the log is now.
+        finished: those with an outcome; nothing of them is written.
+    """
+
+    proposals: list[Waiting]
+    contended: list[Waiting]
+    early: list[Waiting]
+    ahead: list[Waiting]
+    finished: list[tuple[Waiting, Appended | EventkitError]]
+
+
+class Numbering:
+    """Gives appends their versions.
+
+    Parameters:
+        view: what rivals propose, and how far the index is.
+        in_flight: what is committed but not in the index yet; its heads count.
+        lookup: the index.
+        ends: asked where an expected version is higher than the index knows.
+        codec: compares a retry with what is recorded.
+    """
+
+    def __init__(
+        self, view: View, in_flight: InFlight, lookup: Lookup, ends: Ends, codec: AvroCodec
+    ) -> None:
+        self._view = view
+        self._in_flight = in_flight
+        self._lookup = lookup
+        self._ends = ends
+        self._codec = codec
+
+    def number(self, group: Sequence[Waiting]) -> Numbered:
+        """Sort a group, in its order; appends to one aggregate are numbered one after the other.
+
+        What is in flight is read before the index: what settles in between is in both.
+
+        Raises:
+            StoreUnavailable: the brokers do not say how far the log goes.
+        """
+        numbered = Numbered([], self._view.undecided(group), [], [], [])
+        contended = set(numbered.contended)
+        chained = self._in_flight.heads()
+        ids = {it for waiting in self._in_flight.pending() for it in waiting.event_ids}
+        heads = self._lookup.heads({it.aggregate_id for it in group})
+        known = self._known(group)
+        now = monotonic()
+        for it in group:
+            if it.outcome is not None:
+                continue
+            if it.deadline <= now:
+                numbered.finished.append((it, too_late()))
+            elif it.given and not ids.isdisjoint(it.event_ids):
+                numbered.early.append(it)
+            elif it.given and (outcome := self._retry(it, known)) is not None:
+                numbered.finished.append((it, outcome))
+            elif it not in contended:
+                self._place(it, heads[it.aggregate_id], chained, numbered)
+                if it.given:
+                    ids.update(it.event_ids)
+        self._refresh(numbered.ahead)
+        return numbered
+
+    def _place(self, it: Waiting, head: int, chained: dict[str, int], numbered: Numbered) -> None:
+        """A conflict is told only once what it conflicts with is in the log."""
+        follows = max(head, chained.get(it.aggregate_id, 0))
+        if it.expected is None or it.expected == follows:
+            it.first_version = follows + 1
+            chained[it.aggregate_id] = it.last_version
+            numbered.proposals.append(it)
+        elif it.expected < head or (it.expected > follows and self._is_fresh(it)):
+            numbered.finished.append((it, ConcurrencyError(it.aggregate_id, it.expected, head)))
+        elif it.expected > follows:
+            numbered.ahead.append(it)
+        else:
+            numbered.early.append(it)
+
+    def _is_fresh(self, it: Waiting) -> bool:
+        return 0 <= it.fresh_at <= self._view.applied[it.partition]
+
+    def _refresh(self, ahead: Iterable[Waiting]) -> None:
+        """An expected version above the head: another process may have been told of it before us.
+
+        Its event is before the last stable offset of now; when the index is there, it is certain.
+        """
+        asking = [it for it in ahead if it.fresh_at < 0]
+        if asking:
+            ends = self._ends({it.partition for it in asking}, committed=True)
+            for it in asking:
+                it.fresh_at = ends[it.partition]
+
+    def _known(self, group: Iterable[Waiting]) -> Mapping[bytes, Known]:
+        asked = [event_id.bytes for it in group if it.given for event_id in it.event_ids]
+        return self._lookup.known(asked) if asked else {}
+
+    def _retry(
+        self, it: Waiting, known: Mapping[bytes, Known]
+    ) -> Appended | DuplicateEventId | None:
+        if not known:
+            return None
+        rows = [_row(*item) for item in zip(it.records, it.event_ids, strict=True)]
+        write = Write(it.aggregate_id, it.expected, it.event_ids, rows, (), may_be_retry=True)
+        outcome = retry_of(write, known, self._codec)
+        if isinstance(outcome, Appended):
+            return outcome._replace(position=self._lookup.place(outcome.position.offset))
+        return outcome
+
+
+def _row(record: NewRecord, event_id: UUID) -> NewRow:
+    (_, type_name) = record.headers[1]
+    text = type_name.decode() if isinstance(type_name, bytes) else type_name
+    return NewRow(event_id.bytes, text, 0, None, "{}", record.value)

@@ -1,0 +1,198 @@
+"""Appends that wait for their transaction: a bounded queue that keeps rivals apart.
+
+Most appends meet nobody. Those whose aggregate another process writes to at the same time are
+**hot** for a while: they go into small transactions of their own, so that one that loses a race
+does not take hundreds of neighbours back with it, and they wait a random moment after each loss.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from copy import copy
+from time import monotonic
+
+from eventkit.errors import EventkitError, StoreBusy, StoreClosed
+from eventkit.kafka.inflight import Call, InFlight, Waiting, finish
+
+MOST_APPENDS = 2_000
+"""Appends in one transaction; more do not make it cheaper."""
+MOST_RECORDS = 20_000
+"""Records in one transaction, unless a single append has more."""
+MOST_HOT = 4
+"""Hot aggregates in one transaction."""
+
+_HOT_FOR = 1.0  # seconds after a race
+_LOOK_AGAIN = 0.001  # seconds until what a rival proposed is looked at again
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.1  # seconds
+
+
+class WaitList:
+    """From callers to the writer.
+
+    Parameters:
+        in_flight: what the writer has to see through before it may end.
+        max_waiting: appends that may wait; more are refused.
+    """
+
+    def __init__(self, in_flight: InFlight, max_waiting: int) -> None:
+        self._in_flight = in_flight
+        self._max_waiting = max_waiting
+        self._ready = threading.Condition()
+        self._queue: deque[Waiting] = deque()
+        self._parked: list[Waiting] = []
+        self._hot: dict[str, float] = {}
+        self._turn_of_hot = False
+        self._closing = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was closed and nothing waits."""
+        return self._closing and not self._queue and not self._parked
+
+    def put(self, call: Call) -> None:
+        """Queue the appends of a caller, all or none.
+
+        Raises:
+            StoreBusy: too many wait.
+            StoreClosed: it was closed.
+        """
+        with self._ready:
+            if self._closing:
+                raise StoreClosed("the event store")
+            waiting = len(self._queue) + len(self._parked)
+            if waiting and waiting + len(call.waitings) > self._max_waiting:
+                raise StoreBusy(f"{waiting:,} appends wait already; try again later.")
+            self._queue.extend(call.waitings)
+            self._ready.notify()
+
+    def give_back(self, some: Sequence[Waiting]) -> None:
+        """Queue appends again, in front of those that came later."""
+        with self._ready:
+            self._queue.extendleft(reversed(some))
+            self._ready.notify()
+
+    def park(self, some: Iterable[Waiting], pause: float = _LOOK_AGAIN) -> None:
+        """Keep appends back for a moment (seconds)."""
+        not_before = monotonic() + pause
+        with self._ready:
+            for waiting in some:
+                waiting.not_before = not_before
+                self._parked.append(waiting)
+
+    def park_hot(self, some: Iterable[Waiting]) -> None:
+        """Keep appends back while a rival's proposal is undecided; their aggregates are hot."""
+        some = list(some)
+        with self._ready:
+            until = monotonic() + _HOT_FOR
+            self._hot.update((it.aggregate_id, until) for it in some)
+        self.park(some)
+
+    def lost(self, losers: Iterable[Waiting]) -> None:
+        """These lost a race: they wait a random moment, longer each time."""
+        now = monotonic()
+        with self._ready:
+            for it in losers:
+                longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(it.lost, 10))
+                it.lost += 1
+                it.not_before = now + longest * random.random()  # noqa: S311 - spreads rivals
+                self._hot[it.aggregate_id] = now + _HOT_FOR
+                self._parked.append(it)
+
+    def take(self) -> list[Waiting] | None:
+        """The appends of the next transaction; None when it is closed and all is done.
+
+        An empty list: nothing is due for a while.
+        """
+        with self._ready:
+            group = self._pick(monotonic())
+            if group:
+                return group
+            if self.is_done and not self._in_flight:
+                return None
+            self._ready.wait(self._pause())
+            return self._pick(monotonic())
+
+    def expire(self, error: EventkitError) -> None:
+        """Give up what waits for longer than its deadline."""
+        now = monotonic()
+        self._give_up([it for it in self._all() if it.deadline <= now], error)
+
+    def refuse(self, error: EventkitError) -> None:
+        """Give up all that waits."""
+        self._give_up(self._all(), error)
+
+    def close(self) -> None:
+        """Refuse new appends."""
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
+
+    def _all(self) -> list[Waiting]:
+        with self._ready:
+            return [*self._queue, *self._parked]
+
+    def _give_up(self, some: Sequence[Waiting], error: EventkitError) -> None:
+        if not some:
+            return
+        gone = set(some)
+        with self._ready:
+            self._queue = deque(it for it in self._queue if it not in gone)
+            self._parked = [it for it in self._parked if it not in gone]
+        finish((it, copy(error)) for it in some)
+
+    def _pause(self) -> float:
+        if self._parked:
+            return max(0.0, min(it.not_before for it in self._parked) - monotonic())
+        return 0.01 if self._closing else 1.0
+
+    def _pick(self, now: float) -> list[Waiting]:
+        self._cool(now)
+        due = [it for it in self._parked if it.not_before <= now]
+        if due and (self._turn_of_hot or not self._queue):
+            self._turn_of_hot = False
+            return self._pick_due(due)
+        self._turn_of_hot = True
+        return self._pick_fresh(now) or (self._pick_due(due) if due else [])
+
+    def _pick_due(self, due: Sequence[Waiting]) -> list[Waiting]:
+        """Parked appends, and of hot aggregates a few only."""
+        hot: set[str] = set()
+        group: list[Waiting] = []
+        for it in due[:MOST_APPENDS]:
+            if it.aggregate_id in self._hot and it.aggregate_id not in hot:
+                if len(hot) == MOST_HOT:
+                    continue
+                hot.add(it.aggregate_id)
+            group.append(it)
+        taken = set(group)
+        self._parked = [it for it in self._parked if it not in taken]
+        return group
+
+    def _pick_fresh(self, now: float) -> list[Waiting]:
+        group: list[Waiting] = []
+        records = 0
+        while self._queue and len(group) < MOST_APPENDS:
+            it = self._queue[0]
+            records += len(it.records)
+            if records > MOST_RECORDS and group:
+                break
+            self._queue.popleft()
+            if it.aggregate_id in self._hot:
+                it.not_before = now
+                self._parked.append(it)
+                records -= len(it.records)
+            else:
+                group.append(it)
+        return group
+
+    def _cool(self, now: float) -> None:
+        if self._hot:
+            self._hot = {key: until for key, until in self._hot.items() if until > now}
+
+
+def too_late(reason: str = "others kept the store busy") -> StoreBusy:
+    """The outcome of an append that was not begun in time."""
+    return StoreBusy(f"the append was given up at its deadline: {reason}; nothing was written.")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from eventkit.cli.options import AggregateId, AsOf, Json
-from eventkit.cli.output import compact, show_table, write_lines
+from eventkit.cli.output import compact, instant, show_table, write_lines
 from eventkit.cli.session import BrowsableStore, Session, session_of
 from eventkit.cloudevents import write_cloudevent
 from eventkit.errors import AggregateNotFound, CodecError, EventTypeError
@@ -91,10 +91,9 @@ def _looked_up(
 
 def _row(event: PlainEvent) -> tuple[object, ...]:
     metadata = event.metadata
-    moment = metadata.timestamp
     return (
         event.version,
-        None if moment is None else moment.isoformat(timespec="milliseconds"),
+        None if metadata.timestamp is None else instant(metadata.timestamp),
         event.type,
         metadata.caused_by_user,
         compact(event.data),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -43,15 +45,13 @@ def write_lines(lines: Iterable[bytes]) -> None:
     sys.stdout.buffer.flush()
 
 
-def show_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
-) -> None:
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table on a terminal; elsewhere a header and rows, their cells parted by tabs."""
     if not OUT.is_terminal:
         for row in (columns, *rows):
             say("\t".join(_cell(value) for value in row))
         return
-    table = Table(title=None if title is None else Text(printable(title)), title_justify="left")
+    table = Table(box=SIMPLE_HEAD)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
@@ -73,6 +73,12 @@ def compact(value: Any) -> str:
     """A value as JSON for a cell of a table; a text stands for itself."""
     plain = json.loads(json_bytes(value))
     return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def instant(moment: datetime) -> str:
+    """A moment in UTC, to the millisecond, or to the microsecond where it has them."""
+    timespec = "microseconds" if moment.microsecond % 1_000 else "milliseconds"
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def _cell(value: object) -> str:

@@ -12,7 +12,7 @@ import typer
 from eventkit.cli.following import follow
 from eventkit.cli.interrupts import Interrupts
 from eventkit.cli.options import Json
-from eventkit.cli.output import complain, say, say_json, show_table
+from eventkit.cli.output import complain, instant, say, say_json, show_table
 from eventkit.cli.progress import events_progress, reporting
 from eventkit.cli.session import Session, session_of
 from eventkit.projection import Progress, Projection, ReadModels, Runner
@@ -170,7 +170,7 @@ def _show(rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
 def _cell(value: object) -> object:
     match value:
         case datetime():
-            return value.isoformat(timespec="milliseconds")
+            return instant(value)
         case list():
             return ", ".join(map(str, value))
         case int():

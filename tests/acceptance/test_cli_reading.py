@@ -46,13 +46,19 @@ def test_events_are_rows_parted_by_tabs(either: Cli) -> None:
     header, first, second, third = either("events", "guest-ann").out.splitlines()
     assert header.split("\t") == ["version", "time", "type", "user", "data"]
     assert first.split("\t") == [
-        "1", "2020-09-13T10:00:00.000+00:00", "GuestArrived", "desk",
+        "1", "2020-09-13T10:00:00.000Z", "GuestArrived", "desk",
         '{"name": "Ann [b]", "nights": 2}',
     ]  # fmt: skip
     assert second.split("\t")[-1] == (
         '{"extras": [{"what": "wine", "price": "12.50"}], "photo": "_w==", "wait": null}'
     )
     assert third.split("\t")[2:] == ["GuestLeft", "desk", "{}"]
+
+
+def test_times_are_shown_as_exactly_as_they_are_kept(cli: Cli) -> None:
+    log = cli.file("log.jsonl", [event(0, time="2020-01-01T00:00:00.000001Z")])
+    cli("import", log)
+    assert "\t2020-01-01T00:00:00.000001Z\t" in cli("events", "guest-0").out
 
 
 def test_events_as_json_are_the_lines_that_were_imported(either: Cli) -> None:

@@ -4,6 +4,7 @@ EventkitError
 ├── InvalidInput                 a value handed in cannot be used (also a ValueError)
 │   ├── InvalidAggregateId
 │   ├── InvalidUrl
+│   ├── InvalidSetting           a setting of Kafka's clients cannot be used
 │   ├── InvalidApp               the module with the user's classes cannot be used
 │   └── InvalidCloudEvent        a line of an import cannot be used
 ├── ConcurrencyError             somebody else appended first: load again, decide again
@@ -24,6 +25,9 @@ EventkitError
 │   ├── StoreClosed
 │   ├── StoreBusy                try again: locked, or the queue is full
 │   ├── StoreUnavailable         disk full, read-only, not reachable
+│   │   └── KafkaUnavailable     no broker answers, or it does not let us in
+│   │       └── KafkaNotAllowed  the user lacks a permission
+│   ├── TopicUnsafe              a topic is missing, or could lose or reorder history
 │   ├── StoreCorrupted
 │   ├── NotAnEventStore          a file of another program, or of a newer eventkit
 │   └── OutcomeUnknown           retry with the same event ids
@@ -84,8 +88,7 @@ class InvalidAggregateId(InvalidInput):
             f"{aggregate_id!r} is not an aggregate id: {reason}. "
             "Write it as category-id, for example 'task-42'."
         )
-        self.aggregate_id = aggregate_id
-        self.reason = reason
+        self.aggregate_id, self.reason = aggregate_id, reason
 
 
 class InvalidUrl(InvalidInput):
@@ -93,8 +96,11 @@ class InvalidUrl(InvalidInput):
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"{url!r} is not a store URL: {reason}")
-        self.url = url
-        self.reason = reason
+        self.url, self.reason = url, reason
+
+
+class InvalidSetting(InvalidInput):
+    """A setting of Kafka's clients cannot be used; the message says which and why."""
 
 
 class InvalidApp(InvalidInput):
@@ -115,9 +121,7 @@ class ConcurrencyError(EventkitError):
             f"{aggregate_id} is at version {actual}, not at the expected {expected}; nothing was "
             "written. Load it again and decide again (Repository.execute does both)."
         )
-        self.aggregate_id = aggregate_id
-        self.expected = expected
-        self.actual = actual
+        self.aggregate_id, self.expected, self.actual = aggregate_id, expected, actual
 
 
 class DuplicateEventId(EventkitError):
@@ -140,8 +144,7 @@ class AggregateNotFound(EventkitError, LookupError):
 
     def __init__(self, aggregate_id: str, detail: str = "has no events") -> None:
         super().__init__(f"{aggregate_id} {detail}")
-        self.aggregate_id = aggregate_id
-        self.detail = detail
+        self.aggregate_id, self.detail = aggregate_id, detail
 
 
 class AggregateError(EventkitError):
@@ -156,8 +159,7 @@ class MissingApply(AggregateError):
             f"{aggregate_type} has no @apply method for {event_type}. Add one; if the event "
             "changes nothing in the state, let the method do nothing."
         )
-        self.aggregate_type = aggregate_type
-        self.event_type = event_type
+        self.aggregate_type, self.event_type = aggregate_type, event_type
 
 
 class EventTypeError(EventkitError):
@@ -184,8 +186,7 @@ class AmbiguousEventType(EventTypeError):
             f"{len(claimants)} event classes are called {event_type!r}: {', '.join(claimants)}. "
             "Give one of them another recorded name: class X(Event, event_type='...')."
         )
-        self.event_type = event_type
-        self.claimants = tuple(claimants)
+        self.event_type, self.claimants = event_type, tuple(claimants)
 
 
 class CodecError(EventkitError):
@@ -197,8 +198,7 @@ class UnsupportedType(CodecError):
 
     def __init__(self, type_name: str, reason: str) -> None:
         super().__init__(f"{type_name} has no Avro schema: {reason}")
-        self.type_name = type_name
-        self.reason = reason
+        self.type_name, self.reason = type_name, reason
 
 
 class UnencodableEvent(CodecError):
@@ -206,8 +206,7 @@ class UnencodableEvent(CodecError):
 
     def __init__(self, event_type: str, reason: str) -> None:
         super().__init__(f"{event_type} cannot be written: {reason}")
-        self.event_type = event_type
-        self.reason = reason
+        self.event_type, self.reason = event_type, reason
 
 
 class UndecodableEvent(CodecError):
@@ -218,9 +217,7 @@ class UndecodableEvent(CodecError):
             f"a record of type {event_type!r} cannot be read with its schema {fingerprint}: "
             f"{reason}. It is damaged, or was written by another program."
         )
-        self.event_type = event_type
-        self.fingerprint = fingerprint
-        self.reason = reason
+        self.event_type, self.fingerprint, self.reason = event_type, fingerprint, reason
 
 
 class UnknownSchema(CodecError):
@@ -231,8 +228,7 @@ class UnknownSchema(CodecError):
             f"a record of type {event_type!r} was written with schema {fingerprint}, which this "
             "store does not hold; the record cannot be read without it."
         )
-        self.fingerprint = fingerprint
-        self.event_type = event_type
+        self.fingerprint, self.event_type = fingerprint, event_type
 
 
 class IncompatibleSchema(CodecError):
@@ -243,9 +239,7 @@ class IncompatibleSchema(CodecError):
             f"{event_type} of today cannot read a record written with schema {fingerprint}: "
             f"{reason}. Give added fields a default and keep the types of the others."
         )
-        self.event_type = event_type
-        self.fingerprint = fingerprint
-        self.reason = reason
+        self.event_type, self.fingerprint, self.reason = event_type, fingerprint, reason
 
 
 class StoreError(EventkitError):
@@ -270,6 +264,30 @@ class StoreUnavailable(StoreError):
     """The store cannot be read or written now; the message says why and how to go on."""
 
 
+class KafkaUnavailable(StoreUnavailable):
+    """No broker answers in time, or it does not let this client in."""
+
+    retryable = True
+
+    def __init__(self, bootstrap: str, reason: str) -> None:
+        super().__init__(f"Kafka at {bootstrap} cannot be used: {reason}")
+        self.bootstrap, self.reason = bootstrap, reason
+
+
+class KafkaNotAllowed(KafkaUnavailable):
+    """The user of Kafka lacks a permission; the message says which."""
+
+    retryable = False
+
+
+class TopicUnsafe(StoreError):
+    """A topic is missing, or could lose or reorder history; each finding says how to mend it."""
+
+    def __init__(self, findings: Sequence[object]) -> None:
+        super().__init__("\n".join(["the topics are not safe to use:", *map(str, findings)]))
+        self.findings = tuple(findings)
+
+
 class StoreCorrupted(StoreError):
     """The store's data is damaged."""
 
@@ -289,8 +307,7 @@ class OutcomeUnknown(StoreError):
             f"{reason}. Retry it with event_ids=error.event_ids: what is already there is not "
             "written twice."
         )
-        self.event_ids = tuple(event_ids)
-        self.reason = reason
+        self.event_ids, self.reason = tuple(event_ids), reason
 
 
 class ProjectionError(EventkitError):
@@ -341,9 +358,7 @@ class CheckpointMoved(ProjectionError):
             f"projection {projection}: {found}; another worker runs or rebuilds it. This batch was "
             "given up; stop one of the two."
         )
-        self.projection = projection
-        self.expected = expected
-        self.actual = actual
+        self.projection, self.expected, self.actual = projection, expected, actual
 
 
 class RebuildNeeded(ProjectionError):
@@ -354,8 +369,7 @@ class RebuildNeeded(ProjectionError):
             f"projection {projection}: {reason}. Nothing was changed; rebuild it (Runner.rebuild, "
             f"or: eventkit projection rebuild {projection})."
         )
-        self.projection = projection
-        self.reason = reason
+        self.projection, self.reason = projection, reason
 
 
 class ReadModelError(ProjectionError):
@@ -370,9 +384,7 @@ class TableTaken(ReadModelError):
             f"projection {projection}: the table {table!r} belongs to {owner}; nothing was "
             "changed. Give the projection's table another name, or use another database."
         )
-        self.projection = projection
-        self.table = table
-        self.owner = owner
+        self.projection, self.table, self.owner = projection, table, owner
 
 
 class ReadModelBusy(ReadModelError):

@@ -26,6 +26,8 @@ MOST_HOT = 4
 
 _HOT_FOR = 1.0  # seconds after a race
 _LOOK_AGAIN = 0.001  # seconds until what a rival proposed is looked at again
+_GATHER = 0.003  # seconds
+_WORTH_WAITING = 16  # appends
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.1  # seconds
 
 
@@ -46,6 +48,7 @@ class WaitList:
         self._hot: dict[str, float] = {}
         self._turn_of_hot = False
         self._closing = False
+        self._wanted = 1
 
     @property
     def is_done(self) -> bool:
@@ -66,7 +69,8 @@ class WaitList:
             if waiting and waiting + len(call.waitings) > self._max_waiting:
                 raise StoreBusy(f"{waiting:,} appends wait already; try again later.")
             self._queue.extend(call.waitings)
-            self._ready.notify()
+            if len(self._queue) >= self._wanted:
+                self._ready.notify()
 
     def give_back(self, some: Sequence[Waiting]) -> None:
         """Queue appends again, in front of those that came later."""
@@ -101,12 +105,19 @@ class WaitList:
                 self._hot[it.aggregate_id] = now + _HOT_FOR
                 self._parked.append(it)
 
-    def take(self) -> list[Waiting] | None:
+    def take(self, returning: int = 0) -> list[Waiting] | None:
         """The appends of the next transaction; None when it is closed and all is done.
 
         An empty list: nothing is due for a while.
+
+        Parameters:
+            returning: how many callers were just told their outcome. Those who append again at once
+                are waited for, a moment: else two halves of the callers would take turns, each
+                with a transaction of its own.
         """
         with self._ready:
+            if returning >= _WORTH_WAITING:
+                self._gather(returning)
             group = self._pick(monotonic())
             if group:
                 return group
@@ -114,6 +125,15 @@ class WaitList:
                 return None
             self._ready.wait(self._pause())
             return self._pick(monotonic())
+
+    def _gather(self, returning: int) -> None:
+        self._wanted = min(len(self._queue) + returning * 7 // 8, MOST_APPENDS)
+        deadline = monotonic() + _GATHER
+        while len(self._queue) < self._wanted and not self._closing:
+            left = deadline - monotonic()
+            if left <= 0 or not self._ready.wait(left):
+                break
+        self._wanted = 1
 
     def expire(self, error: EventkitError) -> None:
         """Give up what waits for longer than its deadline."""

@@ -112,6 +112,7 @@ class Writer:
         self._numbering = Numbering(view, in_flight, lookup, ends, codec)
         self._doubt = Doubt(self._transactions, view, in_flight, ends, self._meanwhile)
         in_flight.give_back = self._list.give_back
+        self._acknowledged = 0
         name = f"eventkit writer {in_flight.writer_id}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -154,7 +155,8 @@ class Writer:
             )
 
     def _run(self) -> None:
-        while (group := self._list.take()) is not None:
+        while (group := self._list.take(self._acknowledged)) is not None:
+            self._acknowledged = 0
             try:
                 self._view.check()
                 if self._in_flight.quiet_for() > _STUCK:
@@ -231,6 +233,7 @@ class Writer:
                 lambda: not self._in_flight or self._view.has_applied(markers),
                 monotonic() + _SETTLE,
             )
+            self._acknowledged = 0 if self._in_flight else len(proposals)
 
     def _read_back(
         self, proposals: Sequence[Waiting], own: Mapping[Partition, Sequence[int]]

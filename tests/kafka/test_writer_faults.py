@@ -1,0 +1,151 @@
+"""Writers that are killed and frozen, and brokers that go away: nothing acknowledged is lost."""
+
+import signal
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from confluent_kafka import Producer
+
+from eventkit.errors import ConcurrencyError, OutcomeUnknown, StoreUnavailable
+from eventkit.kafka.records import framed, new_records
+from eventkit.kafka.transactions import Transactions
+from tests.kafka.writer_kit import (
+    Desk,
+    Topic,
+    assert_sound,
+    new_topic,
+    producer_settings,
+    read_log,
+    versions,
+)
+from tests.kafka.writing import acknowledged, writing
+from tools.broker.cluster import Cluster
+
+
+def left_open(topic: Topic, aggregate_id: str) -> Producer:
+    """A transaction with a proposal for version 1, as a writer leaves it that is killed."""
+    writer_id = f"test-{uuid.uuid4()}"
+    producer = Producer(producer_settings(topic.address, writer_id))
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    records = new_records(aggregate_id, [(uuid.uuid4(), "Done", b"lost")], 0)
+    name, part = topic.partition_of(aggregate_id)
+    headers = framed(records, "1", 1, writer_id)[0]
+    producer.produce(name, records[0].value, records[0].key, part, headers=list(headers))
+    assert producer.flush(30) == 0
+    return producer
+
+
+def test_the_transaction_of_a_dead_writer_is_ended_within_three_seconds(
+    kafka_address: str,
+) -> None:
+    topic = new_topic(kafka_address)
+    with Desk(topic) as desk:
+        producer = left_open(topic, "task-1")
+        before = time.monotonic()
+        done = [desk.append("task-1", 0), desk.append("task-2", 0)]
+        assert time.monotonic() - before < 4  # 3 s, and a busy machine
+        del producer
+    assert {"task-1": [1], "task-2": [1]} == versions(assert_sound(topic, done))
+
+
+def test_an_append_waits_for_a_rival_and_loses_if_that_commits(kafka_address: str) -> None:
+    topic = new_topic(kafka_address)
+    with Desk(topic) as desk, ThreadPoolExecutor() as pool:
+        producer = left_open(topic, "task-1")
+        waiting = pool.submit(desk.append, "task-1", 0)
+        producer.commit_transaction(30)
+        with pytest.raises(ConcurrencyError) as lost:
+            waiting.result(30)
+    assert (0, 1) == (lost.value.expected, lost.value.actual)
+    assert {"task-1": [1]} == versions(read_log(topic))
+
+
+def test_a_writer_that_was_fenced_goes_on(kafka_address: str) -> None:
+    topic = new_topic(kafka_address)
+    with Desk(topic) as desk:
+        done = [desk.append("task-1", 0)]
+        other = Producer(producer_settings(kafka_address, desk.writer_id))
+        other.init_transactions(30)
+        done.append(desk.append("task-1", 1))
+    assert {"task-1": [1, 2]} == versions(assert_sound(topic, done))
+
+
+@pytest.mark.parametrize("step", ["propose", "commit", "abort"])
+def test_an_answer_that_is_lost_leads_to_the_truth(
+    kafka_address: str, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Each step of a transaction is done, and then seems to have failed."""
+    topic, original = new_topic(kafka_address), getattr(Transactions, step)
+    failures = iter([True, True])
+
+    def unanswered(*arguments: object) -> object:
+        result = original(*arguments)
+        if next(failures, False):
+            raise RuntimeError("the answer is lost")
+        return result
+
+    monkeypatch.setattr(Transactions, step, unanswered)
+    with Desk(topic) as one, Desk(topic) as two, ThreadPoolExecutor() as pool:
+        both = [pool.submit(desk.append, "task-1") for desk in (one, two) for _ in range(5)]
+        done = [it.result(30) for it in both]
+    assert {"task-1": list(range(1, 11))} == versions(assert_sound(topic, done))
+
+
+def test_killed_writers_delay_the_others_for_a_moment_only(kafka_address: str) -> None:
+    topic = new_topic(kafka_address)
+    with writing(topic, count=4, callers=4, aggregates=50) as writers:
+        for victim in writers[:2]:
+            victim.wait_for(20)
+            victim.end(signal.SIGKILL)
+            for other in writers[2:]:
+                other.wait_for(20)
+        for other in writers[2:]:
+            assert 0 == other.end(signal.SIGTERM)
+        assert_sound(topic, acknowledged(writers))
+
+
+def test_a_writer_that_sleeps_longer_than_its_transaction_may_goes_on(
+    kafka_address: str,
+) -> None:
+    topic = new_topic(kafka_address)
+    with writing(topic, count=2, callers=4, aggregates=5) as (sleeper, other):
+        sleeper.wait_for(20)
+        sleeper.send(signal.SIGSTOP)
+        frozen = time.monotonic()
+        while time.monotonic() - frozen < 11:  # the time-out of its transaction is 10 s
+            other.wait_for(5)
+        sleeper.send(signal.SIGCONT)
+        sleeper.wait_for(20)
+        assert [0, 0] == [it.end(signal.SIGTERM) for it in (sleeper, other)]
+        assert_sound(topic, acknowledged([sleeper, other]))
+
+
+def test_a_broker_that_is_killed_under_load_loses_nothing(broker: Cluster) -> None:
+    topic = new_topic(broker.bootstrap)
+    with writing(topic, count=2, callers=8, aggregates=20) as writers:
+        for _ in range(2):
+            for writer in writers:
+                writer.wait_for(20)
+            broker.restart(1)
+        for writer in writers:
+            writer.wait_for(20)
+        assert [0, 0] == [writer.end(signal.SIGTERM) for writer in writers]
+        assert_sound(topic, acknowledged(writers))
+
+
+def test_while_the_broker_is_away_nothing_is_begun_and_doubt_is_told(broker: Cluster) -> None:
+    topic = new_topic(broker.bootstrap)
+    with Desk(topic, timeout=3) as desk:
+        done = [desk.append("task-1", 0)]
+        broker.kill(1)
+        with pytest.raises(OutcomeUnknown) as unknown:
+            desk.append("task-1", 1)
+        with pytest.raises(StoreUnavailable):
+            desk.append("task-1", 1)
+        broker.restart(1)
+        desk.timeout = 30
+        done.append(desk.append("task-1", 1, event_ids=unknown.value.event_ids))
+    assert {"task-1": [1, 2]} == versions(assert_sound(topic, done))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Protocol, cast
 
@@ -18,6 +19,15 @@ from eventkit.store import EventFilter, EventStore, PlainEvent
 
 class BrowsableStore(EventStore, Protocol):
     """A store that can be read without event classes."""
+
+    def plain_events_of(
+        self,
+        aggregate_id: str,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[PlainEvent]:
+        """The events of one aggregate, their bodies read without any event class."""
 
     def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
         """All events that match."""

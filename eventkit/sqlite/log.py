@@ -85,7 +85,7 @@ class SqliteLog:
         self._place = self._layout.place
         self._fetch_schema = fetch_schema
         self._readers = Connections(self._connect_reader)
-        self.codec = AvroCodec(types, self._load_schema)
+        self.codec = AvroCodec(types, self._find_schema)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -106,14 +106,20 @@ class SqliteLog:
         as_of: datetime | None = None,
     ) -> list[RecordedEvent]:
         """The events of one aggregate; see `EventStore.get_events`."""
-        category_of(aggregate_id)
-        if from_version < 1:
-            raise InvalidInput(f"from_version is 1 or more, not {from_version}")
-        moment = None if as_of is None else utc(as_of)
-        with self.reading() as connection:
-            rows = aggregate_rows(connection, aggregate_id, from_version, to_version, moment)
+        rows = self._rows_of(aggregate_id, from_version, to_version, as_of)
         codec, place = self.codec, self._place
         return [recorded(row, codec, place) for row in rows]
+
+    def plain_events_of(
+        self,
+        aggregate_id: str,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[PlainEvent]:
+        """The events of one aggregate, their bodies read without any event class."""
+        rows = self._rows_of(aggregate_id, from_version, to_version, as_of)
+        return [plain(row, self.codec, self._place) for row in rows]
 
     def replay(
         self,
@@ -143,9 +149,25 @@ class SqliteLog:
         with self.reading() as connection:
             return last_position(connection)
 
+    def load_schema(self, fingerprint: bytes) -> str | None:
+        """The schema that the file holds under a fingerprint, as JSON."""
+        with self.reading() as connection:
+            row = connection.execute(_SCHEMA, (fingerprint,)).fetchone()
+        return None if row is None else str(row[0])
+
     def close(self) -> None:
         """Close all connections; those in use when they come back."""
         self._readers.close()
+
+    def _rows_of(
+        self, aggregate_id: str, from_version: int, to_version: int | None, as_of: datetime | None
+    ) -> list[Row]:
+        category_of(aggregate_id)
+        if from_version < 1:
+            raise InvalidInput(f"from_version is 1 or more, not {from_version}")
+        moment = None if as_of is None else utc(as_of)
+        with self.reading() as connection:
+            return aggregate_rows(connection, aggregate_id, from_version, to_version, moment)
 
     def _rows(self, wanted: EventFilter) -> Iterator[Row]:
         scan = Scan(wanted)
@@ -162,9 +184,8 @@ class SqliteLog:
         connection.execute("PRAGMA query_only = ON")
         return connection
 
-    def _load_schema(self, fingerprint: bytes) -> str | None:
-        with self.reading() as connection:
-            row = connection.execute(_SCHEMA, (fingerprint,)).fetchone()
-        if row is not None:
-            return str(row[0])
-        return None if self._fetch_schema is None else self._fetch_schema(fingerprint)
+    def _find_schema(self, fingerprint: bytes) -> str | None:
+        found = self.load_schema(fingerprint)
+        if found is None and self._fetch_schema is not None:
+            found = self._fetch_schema(fingerprint)
+        return found

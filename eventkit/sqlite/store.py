@@ -140,6 +140,16 @@ class SqliteStore:
         """All events that match, up to the newest at the start; see `EventStore.replay`."""
         return self._log.replay(event_types, workspace_id, categories, since, until)
 
+    def plain_events_of(
+        self,
+        aggregate_id: str,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[PlainEvent]:
+        """The events of one aggregate, their bodies read without any event class."""
+        return self._log.plain_events_of(aggregate_id, from_version, to_version, as_of)
+
     def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
         """All events that match, their bodies read without any event class."""
         return self._log.plain_events(wanted)

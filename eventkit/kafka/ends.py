@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from time import monotonic, sleep
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from eventkit.errors import StoreUnavailable
 from eventkit.kafka.index import Partition
+
+_PASSING = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+}
+"""While a partition gets a leader, after it was made or its broker died."""
+_PAUSE = 0.02  # seconds
 
 
 class Ends:
@@ -31,20 +41,28 @@ class Ends:
         Raises:
             StoreUnavailable: the brokers do not tell.
         """
+        asked = list(partitions)
+        deadline = monotonic() + self._timeout
+        while True:
+            try:
+                return self._ask(asked, committed=committed) if asked else {}
+            except (KafkaException, TimeoutError) as error:
+                passing = isinstance(error, KafkaException) and error.args[0].code() in _PASSING
+                if not passing or monotonic() > deadline:
+                    raise StoreUnavailable(
+                        f"Kafka does not tell where the log ends ({error}); is the broker up?"
+                    ) from error
+            sleep(_PAUSE)
+
+    def _ask(self, partitions: Iterable[Partition], *, committed: bool) -> dict[Partition, int]:
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(*partition): latest for partition in partitions}
-        if not asked:
-            return {}
         answers = self._admin.list_offsets(
-            asked, isolation_level=level, request_timeout=self._timeout
+            {TopicPartition(*partition): latest for partition in partitions},
+            isolation_level=level,
+            request_timeout=self._timeout,
         )
-        try:
-            return {
-                (place.topic, place.partition): answer.result(self._timeout).offset
-                for place, answer in answers.items()
-            }
-        except (KafkaException, TimeoutError) as error:
-            raise StoreUnavailable(
-                f"Kafka does not tell where the log ends ({error}); is the broker up?"
-            ) from error
+        return {
+            (place.topic, place.partition): answer.result(self._timeout).offset
+            for place, answer in answers.items()
+        }

@@ -1,0 +1,252 @@
+"""Keeping up with the log: one store of a host follows it into the index, the others watch."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from eventkit.errors import NotAnEventStore, StoreCorrupted, StoreUnavailable
+from eventkit.events import Position
+from eventkit.kafka.index import Partition, Partitions
+from eventkit.kafka.indexfile import (
+    Deposed,
+    IndexWriter,
+    LogId,
+    add_partitions,
+    connect_index,
+    delete_index,
+    is_index,
+    progress_of,
+    remake,
+)
+from eventkit.kafka.inflight import InFlight, Waiting
+from eventkit.kafka.locks import FollowerLock
+from eventkit.kafka.rule import Home
+from eventkit.kafka.tails import Accepted, CommittedTail, Rejected
+from eventkit.kafka.view import View
+from eventkit.sqlite.failures import translated
+
+log = logging.getLogger("eventkit.kafka")
+
+_BUSY, _IDLE = 0.001, 0.02
+"""Seconds between two looks of a watcher, while somebody waits and while nobody does."""
+_FOUND = "SELECT position, version FROM events WHERE event_id = ? AND aggregate_id = ?"
+
+
+class Following:
+    """A thread that keeps a store's view of the log up to date.
+
+    The one that gets the lock follows: it reads the log and writes the index. The others look into
+    the index, and take over when the lock is free.
+
+    Parameters:
+        path: of the index.
+        log_id: which log it is an index of; another one's is made anew.
+        homes: the partitions.
+        settings: of the consumer.
+        timeout: seconds to wait for locks of SQLite.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        log_id: LogId,
+        homes: Mapping[Partition, Home],
+        settings: Mapping[str, Any],
+        *,
+        timeout: float,
+    ) -> None:
+        self._path = path
+        self._log_id = log_id
+        self._homes = homes
+        self._settings = settings
+        self._timeout = timeout
+        self._view = View(dict.fromkeys(homes, 0), "")
+        self._in_flight = InFlight("")
+        self._stop = threading.Event()
+        self._tail: CommittedTail | None = None
+        self._lock = FollowerLock(path)
+        self._following = False
+        self._partitions: Partitions | None = None
+        self._thread = threading.Thread(target=self._work, name="eventkit follower", daemon=True)
+
+    def prepare(self) -> Partitions:
+        """Make the index, or wait until its follower has made it; returns its layout.
+
+        Raises:
+            NotAnEventStore: the file is something else.
+            StoreError: it cannot be read or written, or is another log's and in use.
+        """
+        deadline = monotonic() + self._timeout
+        while True:
+            if self._following or self._take_lock():
+                connection = self._open_or_make()
+            else:
+                connection = self._connect()
+            with closing(connection), translated(str(self._path)):
+                if is_index(connection, self._log_id):
+                    if not self._homes.keys() <= progress_of(connection).keys():
+                        add_partitions(connection, self._log_id, self._homes)
+                    self._partitions = Partitions(
+                        connection, {part: home.category for part, home in self._homes.items()}
+                    )
+                    return self._partitions
+            if monotonic() > deadline:
+                raise StoreUnavailable(
+                    f"the index {self._path} is of another log, and in use. Give each log an index "
+                    "file of its own."
+                )
+            sleep(_IDLE)
+
+    def _take_lock(self) -> bool:
+        self._following = self._lock.take()
+        return self._following
+
+    @property
+    def applied(self) -> dict[Partition, int]:
+        """How far the index has come."""
+        with closing(self._connect()) as connection:
+            progress = progress_of(connection)
+        return {partition: progress[partition].decided for partition in self._homes}
+
+    def start(self, view: View, in_flight: InFlight) -> None:
+        """Begin to keep up.
+
+        Parameters:
+            view: told how far the index has come.
+            in_flight: told what became of appends.
+        """
+        self._view, self._in_flight = view, in_flight
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end; `close` waits for it."""
+        self._stop.set()
+        tail = self._tail
+        if tail is not None:
+            tail.stop()
+
+    def close(self) -> None:
+        """End the thread; another store of this host takes over."""
+        self.stop()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._lock.close()
+
+    @property
+    def is_follower(self) -> bool:
+        """Whether it is this store that follows the log."""
+        return self._following
+
+    def _open_or_make(self) -> sqlite3.Connection:
+        """A connection to the index, which is made anew where it is damaged or another log's.
+
+        Only the holder of the lock may. That the lock file is there says whose the file is, even
+        if nothing in it can be read.
+        """
+        try:
+            return self._open()
+        except (StoreCorrupted, NotAnEventStore) as error:
+            if isinstance(error, NotAnEventStore) and error.__cause__ is None:
+                raise
+            log.warning("the index %s is damaged and is built again from Kafka", self._path)
+            delete_index(self._path)
+            return self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = self._connect()
+        try:
+            with translated(str(self._path)):
+                if not is_index(connection, self._log_id):
+                    remake(connection, self._log_id)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect_index(self._path, timeout=self._timeout)
+
+    def _work(self) -> None:
+        try:
+            while not self._stop.is_set():
+                if self._following:
+                    self._follow()
+                else:
+                    self._watch()
+        except BaseException as error:  # noqa: BLE001 - told to all who wait
+            log.error("the log is not followed any more: %s", error)  # noqa: TRY400 - it is told
+            self._view.fail(error)
+
+    def _follow(self) -> None:
+        with closing(self._open_or_make()) as connection, closing(self._connect()) as lookup:
+            index = IndexWriter(connection, lookup, str(self._path), self._log_id, self._homes)
+            tail = CommittedTail(
+                "eventkit follower", self._settings, self._homes, index, self._applied
+            )
+            try:
+                self._look(connection)
+                self._tail = tail
+                if not self._stop.is_set():
+                    tail.run()
+            except Deposed:
+                log.warning("another store follows the log into %s now", self._path)
+                self._following = False
+                self._lock.release()
+            finally:
+                self._tail = None
+                tail.close()
+
+    def _applied(
+        self, accepted: Accepted, rejected: Rejected, offsets: Mapping[Partition, int]
+    ) -> None:
+        if self._in_flight:
+            flat = [(partition, it) for partition, some in accepted.items() for it in some]
+            self._in_flight.settle(flat, rejected)
+        self._view.add_applied(offsets)
+
+    def _watch(self) -> None:
+        with closing(self._connect()) as connection:
+            seen = -1
+            while not self._stop.is_set():
+                with translated(str(self._path)):
+                    (version,) = connection.execute("PRAGMA data_version").fetchone()
+                    if version != seen or self._in_flight:
+                        self._look(connection)
+                seen = version
+                if self._take_lock():
+                    return
+                busy = len(self._in_flight) or self._view.waiters()
+                self._stop.wait(_BUSY if busy else _IDLE)
+
+    def _look(self, connection: sqlite3.Connection) -> None:
+        """Tell what the index says: what became of appends, then how far it has come."""
+        pending = self._in_flight.pending()
+        progress = progress_of(connection)
+        found: list[tuple[Waiting, Position, int]] = []
+        missing: list[Waiting] = []
+        for waiting in pending:
+            row = connection.execute(
+                _FOUND, (waiting.event_ids[-1].bytes, waiting.aggregate_id)
+            ).fetchone()
+            if row is not None:
+                found.append((waiting, self._place(row[0]), row[1]))
+            elif 0 <= waiting.last_offset < progress[waiting.partition].decided:
+                missing.append(waiting)
+        if found:
+            self._in_flight.settle_found(found)
+        if missing:
+            self._in_flight.settle_missing(missing)
+        self._view.add_applied(
+            {part: it.decided for part, it in progress.items() if part in self._homes}
+        )
+
+    def _place(self, number: int) -> Position:
+        assert self._partitions is not None  # noqa: S101 - `prepare` comes before `start`
+        return self._partitions.place(number)

@@ -1,0 +1,64 @@
+"""The lock beside an index that says which store of this host follows the log into it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import weakref
+from pathlib import Path
+
+from eventkit.errors import StoreUnavailable
+
+_held: weakref.WeakSet[FollowerLock] = weakref.WeakSet()
+
+
+class FollowerLock:
+    """Held by at most one store; the death of its process releases it at once.
+
+    A lock of the open file (`flock`), so that two stores of one process exclude each other as well.
+    A process made by `fork()` shares the open file, which would keep the lock of a dead parent: the
+    child closes its copy.
+
+    Parameters:
+        path: of the index.
+
+    Raises:
+        StoreUnavailable: the lock file cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.with_name(path.name + ".lock")
+        try:
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{self.path} cannot be made: {error.strerror}. Does its folder exist, and may "
+                "this user write there?"
+            ) from error
+        _held.add(self)
+
+    def take(self) -> bool:
+        """Take the lock if it is free."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Let others have it, for good."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def _close_all() -> None:
+    for lock in list(_held):
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_close_all)

@@ -1,0 +1,358 @@
+"""The event store on Apache Kafka."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple, Self
+from uuid import UUID, uuid4
+
+from eventkit.codec import AvroCodec
+from eventkit.errors import EventkitError, InvalidInput, StoreClosed, StoreUnavailable
+from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, Position, RecordedEvent
+from eventkit.events import event_type as type_of
+from eventkit.ids import category_of, new_event_id
+from eventkit.kafka.cluster import Cluster
+from eventkit.kafka.ends import Ends
+from eventkit.kafka.following import Following
+from eventkit.kafka.helping import Helper
+from eventkit.kafka.index import IndexReader, Partition
+from eventkit.kafka.indexfile import connect_index
+from eventkit.kafka.inflight import Call, InFlight, Waiting
+from eventkit.kafka.layout import layout_of
+from eventkit.kafka.murmur2 import partition_for
+from eventkit.kafka.proposals import ProposalTail
+from eventkit.kafka.records import new_records
+from eventkit.kafka.schemas import TOPIC as SCHEMAS_TOPIC
+from eventkit.kafka.schemas import Schemas
+from eventkit.kafka.settings import KafkaSettings, Setting
+from eventkit.kafka.view import View
+from eventkit.kafka.writer import Writer
+from eventkit.sqlite.failures import translated
+from eventkit.sqlite.log import SqliteLog
+from eventkit.sqlite.rows import to_micros
+from eventkit.sqlite.snapshots import SqliteSnapshots
+from eventkit.store import Append, Appended, EventFilter, PlainEvent
+
+_SQLITE_TIMEOUT = 10.0
+_PROGRESS = 0.2
+"""Seconds between two reports of how the catch-up goes."""
+_MOST_AT_ONCE = 5_000
+"""Appends of one call that are queued together."""
+
+
+class CatchUp(NamedTuple):
+    """How far an index has come that is being built or brought up to date, in offsets."""
+
+    done: int
+    total: int
+
+
+class KafkaStore:
+    """An `EventStore` on Kafka, with a local index that reads come from.
+
+    An append that returned is in the log and in the index. Use one store from any number of
+    threads, one index file from any number of processes of a host, and one log from any number of
+    hosts. After `fork()` each process opens its own store.
+
+    Snapshots are kept in the index.
+
+    Parameters:
+        bootstrap: `host:port`, or several with commas.
+        index: the file; made where there is none. None keeps one in a temporary folder that goes
+            when the store is closed, so that each start reads the whole log.
+        kafka: librdkafka's settings, for all connections.
+        prefix: what stands before the category in the names of topics.
+        timeout: seconds that an append may take, and each answer of the brokers.
+        types: the event classes to read; all of this process unless given.
+        on_catch_up: told now and then how far the index has come, until the store is open.
+
+    Raises:
+        InvalidSetting: a setting contradicts what an append rests on.
+        StoreUnavailable: Kafka does not answer.
+        NotAnEventStore: the index file is something else.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        index: str | Path | None = None,
+        kafka: Mapping[str, Setting] | None = None,
+        prefix: str = "",
+        timeout: float = 30.0,
+        types: EventTypes | None = None,
+        on_catch_up: Callable[[CatchUp], None] | None = None,
+    ) -> None:
+        self._settings = KafkaSettings(bootstrap, kafka)
+        self._where = f"kafka://{bootstrap}"
+        self._timeout = timeout
+        self._types = EventTypes(ALL_EVENT_TYPES) if types is None else types
+        self._process = os.getpid()
+        self._closed = False
+        self._closing = threading.Lock()
+        self._folder = tempfile.TemporaryDirectory(prefix="eventkit-") if index is None else None
+        self._path = Path(self._folder.name, "index.db") if self._folder else Path(index or "")
+        cluster = Cluster(self._settings)
+        self._layout = layout_of(cluster, prefix)
+        self._ends = Ends(cluster.admin)
+        self._checked: set[type[Event]] = set()
+        consumer = self._settings.consumer("read_committed")
+        self._following = Following(
+            self._path, self._layout.log_id, self._layout.homes, consumer, timeout=_SQLITE_TIMEOUT
+        )
+        try:
+            self._open(f"{prefix}{SCHEMAS_TOPIC}", on_catch_up)
+        except BaseException:
+            self._following.close()
+            raise
+
+    def _open(self, schemas: str, on_catch_up: Callable[[CatchUp], None] | None) -> None:
+        partitions = self._following.prepare()
+        self._log = SqliteLog(
+            self._types, self._connect, self._check_usable, str(self._path),
+            layout=partitions, fetch_schema=self._fetch_schema,
+        )  # fmt: skip
+        self._schemas = Schemas(
+            self._settings, schemas, self._log.load_schema, self._save_schemas,
+            timeout=self._timeout,
+        )  # fmt: skip
+        self._snapshots = SqliteSnapshots(
+            self._connect, self._log.reading, self._check_usable, self._log.codec, str(self._path)
+        )
+        applied = self._following.applied
+        writer_id = f"eventkit-{uuid4()}"
+        self._view = View(applied, writer_id)
+        in_flight = InFlight(writer_id)
+        self._following.start(self._view, in_flight)
+        self._catch_up(on_catch_up)
+        producer = self._settings.producer(writer_id)
+        self._proposals = ProposalTail(
+            self._settings.consumer("read_uncommitted"), dict(self._view.applied), self._view
+        )
+        self._helper = Helper(producer, self._view)
+        self._writer = Writer(
+            producer, self._view, in_flight, IndexReader(self._log.reading, partitions),
+            self._ends, self._log.codec,
+            max_bytes=int(producer.get("message.max.bytes", 1_000_000)),
+        )  # fmt: skip
+        self._proposals.start()
+        self._helper.start()
+        self._writer.start()
+
+    @property
+    def types(self) -> EventTypes:
+        """The event classes this store reads and writes."""
+        return self._types
+
+    @property
+    def codec(self) -> AvroCodec:
+        """How event bodies become bytes and back."""
+        return self._log.codec
+
+    @property
+    def snapshots(self) -> SqliteSnapshots:
+        """The snapshots beside the events."""
+        return self._snapshots
+
+    def append(
+        self,
+        aggregate_id: str,
+        events: Sequence[Event],
+        expected_version: int | None = None,
+        metadata: Metadata | None = None,
+        event_ids: Sequence[UUID] | None = None,
+    ) -> Appended:
+        """Write events of one aggregate, all or none; see `EventStore.append`."""
+        self._check_usable()
+        asked = Append(aggregate_id, events, expected_version, metadata, event_ids)
+        (outcome,) = self._write([self._waiting(asked)])
+        if isinstance(outcome, Appended):
+            return outcome
+        raise outcome
+
+    def append_each(self, appends: Sequence[Append]) -> list[Appended | EventkitError]:
+        """Write many appends; see `EventStore.append_each`."""
+        self._check_usable()
+        outcomes: list[Appended | EventkitError] = []
+        for start in range(0, len(appends), _MOST_AT_ONCE):
+            prepared: list[Waiting | EventkitError] = []
+            for asked in appends[start : start + _MOST_AT_ONCE]:
+                try:
+                    prepared.append(self._waiting(asked))
+                except EventkitError as error:
+                    prepared.append(error)
+            written = iter(self._write([it for it in prepared if isinstance(it, Waiting)]))
+            outcomes += [next(written) if isinstance(it, Waiting) else it for it in prepared]
+        return outcomes
+
+    def get_events(
+        self,
+        aggregate_id: str,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[RecordedEvent]:
+        """The events of one aggregate; see `EventStore.get_events`."""
+        return self._log.get_events(aggregate_id, from_version, to_version, as_of)
+
+    def replay(
+        self,
+        event_types: Sequence[type[Event] | str] | None = None,
+        workspace_id: str | None = None,
+        categories: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[RecordedEvent]:
+        """All events that match, partition after partition; see `EventStore.replay`."""
+        return self._log.replay(event_types, workspace_id, categories, since, until)
+
+    def plain_events_of(
+        self,
+        aggregate_id: str,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[PlainEvent]:
+        """The events of one aggregate, their bodies read without any event class."""
+        return self._log.plain_events_of(aggregate_id, from_version, to_version, as_of)
+
+    def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
+        """All events that match, their bodies read without any event class."""
+        return self._log.plain_events(wanted)
+
+    def wait(self, position: Position, timeout: float | None = None) -> None:
+        """Return when the event at a position, told by another process, can be read here.
+
+        Parameters:
+            position: as `Appended.position` tells it.
+            timeout: seconds; that of the store unless given.
+
+        Raises:
+            InvalidInput: no topic of this store has such a position.
+            StoreUnavailable: the log is not that far, or cannot be read.
+        """
+        self._check_usable()
+        topic, part, offset = position
+        if (topic, part) not in self._layout.homes:
+            raise InvalidInput(f"{position} is no position of {self._where}")
+        seconds = self._timeout if timeout is None else timeout
+        reached: dict[Partition, int] = {(topic, part): offset + 1}
+        if not self._view.wait(lambda: self._view.has_applied(reached), monotonic() + seconds):
+            raise StoreUnavailable(f"{position} was not read from Kafka within {seconds} s")
+
+    def close(self) -> None:
+        """Finish the appends that were accepted, and let go of everything; again does nothing."""
+        if self._process != os.getpid():
+            return  # all there is belongs to the process that opened it
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._writer.close()
+            self._proposals.stop()
+            self._following.stop()
+            self._helper.close()
+            self._proposals.close()
+            self._following.close()
+            self._snapshots.close()
+            self._log.close()
+            if self._folder is not None:
+                self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._where!r}, index={str(self._path)!r})"
+
+    def _catch_up(self, report: Callable[[CatchUp], None] | None) -> None:
+        """Return when all that is decided now is in the index."""
+        view, ends = self._view, self._ends(self._layout.homes, committed=True)
+        total = sum(ends.values())
+        while not view.wait(lambda: view.has_applied(ends), monotonic() + _PROGRESS):
+            if report is not None:
+                left = sum(max(0, end - view.applied[part]) for part, end in ends.items())
+                report(CatchUp(total - left, total))
+        if report is not None:
+            report(CatchUp(total, total))
+
+    def _write(self, waitings: Sequence[Waiting]) -> list[Appended | EventkitError]:
+        if waitings:
+            call = Call(waitings)
+            self._writer.put(call)
+            call.wait()
+        return [it.outcome for it in waitings if it.outcome is not None]
+
+    def _waiting(self, asked: Append) -> Waiting:
+        asked.check()
+        aggregate_id, events, expected, metadata, given = asked
+        topic = self._topic_of(aggregate_id)
+        event_ids = tuple([new_event_id() for _ in events] if given is None else given)
+        for event in events:
+            if type(event) not in self._checked:
+                self._check_schema(type(event))
+        encode = self._log.codec.encode
+        records = new_records(
+            aggregate_id,
+            [(id_, type_of(it), encode(it)) for id_, it in zip(event_ids, events, strict=True)],
+            time.time_ns() // 1_000
+            if metadata is None or metadata.timestamp is None
+            else to_micros(metadata.timestamp),
+            metadata,
+        )
+        part = partition_for(records[0].key, self._layout.partitions[topic])
+        return Waiting(
+            aggregate_id, (topic, part), records, event_ids, expected,
+            monotonic() + self._timeout, given=given is not None,
+        )  # fmt: skip
+
+    def _topic_of(self, aggregate_id: str) -> str:
+        category = category_of(aggregate_id)
+        topic = self._layout.topics.get(category)
+        if topic is None:
+            raise StoreUnavailable(
+                f"{self._where} had no topic for the category {category!r} when it was opened. "
+                f"Create it (eventkit topics create {category}) and open the store again."
+            )
+        return topic
+
+    def _check_schema(self, cls: type[Event]) -> None:
+        self._types.bind(cls)
+        self._schemas.ensure(self._log.codec.schema_of(cls))
+        self._checked.add(cls)
+
+    def _fetch_schema(self, fingerprint: bytes) -> str | None:
+        return self._schemas.fetch(fingerprint)
+
+    def _save_schemas(self, schemas: Mapping[bytes, str]) -> None:
+        connection = self._connect()
+        try:
+            with translated(str(self._path)):
+                connection.executemany(
+                    "INSERT OR IGNORE INTO schemas VALUES (?, ?)", list(schemas.items())
+                )
+        finally:
+            connection.close()
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"the event store {self._where}")
+        if self._process != os.getpid():
+            raise StoreClosed(
+                f"the event store {self._where}",
+                "was opened before fork() and belongs to the parent process",
+            )
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect_index(self._path, timeout=_SQLITE_TIMEOUT)

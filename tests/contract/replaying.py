@@ -72,7 +72,8 @@ EXTREMES = [
     Filter(None, "acm", None, None, None),
     Filter(["NoSuchType"], None, None, None, None),
     Filter(None, None, ["par"], None, None),
-    Filter(None, None, ["parcel.x", "Parcel"], None, None),
+    Filter(None, None, ["parcel.eu"], None, None),
+    Filter(None, None, ["parcel.e", "Parcel"], None, None),
     Filter(None, None, None, START + 3 * HOUR, START + 3 * HOUR),
     Filter(None, None, None, START + 4 * HOUR, START + 3 * HOUR),
     Filter([ParcelMoved, ParcelMoved], None, ["parcel", "parcel"], None, None),
@@ -88,8 +89,8 @@ def mixed_log(store: EventStore) -> None:
         ParcelSent(to="Ada"),
     ]
     appends: list[Append] = []
-    for number in range(60):
-        category = ("parcel", "van", "crate")[number % 3]
+    for number in range(64):
+        category = ("parcel", "van", "crate", "parcel.eu")[number % 4]
         metadata = Metadata(
             timestamp=START + (number * 7 % 13) * HOUR,
             workspace_id=("acme", "globex", None)[number % 7 % 3],

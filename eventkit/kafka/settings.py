@@ -96,6 +96,11 @@ LOGGER.addFilter(lambda record: "property and will be ignored by this" not in re
 which librdkafka passes over and remarks on."""
 
 
+def is_secret(name: str) -> bool:
+    """Whether the value of a setting must never be shown."""
+    return _SECRET.search(name) is not None
+
+
 class KafkaSettings:
     """What the clients of one store are set to.
 
@@ -141,7 +146,7 @@ class KafkaSettings:
     def masked(self, text: str) -> str:
         """The text without any of the secret values."""
         for name, value in self._given.items():
-            if _SECRET.search(name) and isinstance(value, str) and value:
+            if is_secret(name) and isinstance(value, str) and value:
                 text = text.replace(value, "***")
         return text
 

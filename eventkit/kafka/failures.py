@@ -1,0 +1,77 @@
+"""What Kafka's errors mean to a user of the store."""
+
+from __future__ import annotations
+
+import re
+
+from confluent_kafka import KafkaError
+
+from eventkit.errors import (
+    EventkitError,
+    InvalidInput,
+    KafkaNotAllowed,
+    KafkaUnavailable,
+    StoreUnavailable,
+)
+from eventkit.kafka.settings import KafkaSettings
+
+_NOISE = re.compile(r" \(after \d+ms in state \w+[^)]*\)|/bootstrap(?=: )|^Broker: ")
+_LOGIN = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}  # noqa: SLF001 - its public names
+_TLS = {KafkaError._SSL}  # noqa: SLF001 - its public name
+_NOT_REACHED = {
+    KafkaError._TIMED_OUT,  # noqa: SLF001 - its public name
+    KafkaError._TRANSPORT,  # noqa: SLF001 - its public name
+    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - its public name
+    KafkaError._RESOLVE,  # noqa: SLF001 - its public name
+    KafkaError.REQUEST_TIMED_OUT,
+}
+_NOT_ALLOWED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+}
+_REFUSED = {
+    KafkaError.INVALID_REPLICATION_FACTOR,
+    KafkaError.INVALID_PARTITIONS,
+    KafkaError.INVALID_CONFIG,
+    KafkaError.INVALID_REQUEST,
+    KafkaError.POLICY_VIOLATION,
+    KafkaError.TOPIC_EXCEPTION,
+}
+
+
+def is_hopeless(error: KafkaError) -> bool:
+    """Whether waiting cannot help: the brokers do not let this client in."""
+    return error.code() in _LOGIN | _TLS
+
+
+def failure(error: KafkaError, doing: str, settings: KafkaSettings) -> EventkitError:
+    """Our error for one of Kafka's.
+
+    Parameters:
+        error: Kafka's.
+        doing: what failed, as `creating the topic task.events`.
+        settings: of the client, whose secrets the message leaves out.
+    """
+    code, where = error.code(), settings.bootstrap
+    text = settings.masked(_NOISE.sub("", error.str())).rstrip(".")
+    if code in _NOT_ALLOWED:
+        return KafkaNotAllowed(
+            where,
+            f"{doing} failed: {text}. The user lacks a permission; have it given with "
+            "kafka-acls.sh.",
+        )
+    if code in _LOGIN:
+        return KafkaUnavailable(where, f"{text}. Check sasl.username, sasl.password and the like.")
+    if code in _TLS:
+        return KafkaUnavailable(where, f"{text}. Check security.protocol and ssl.ca.location.")
+    if code in _NOT_REACHED:
+        return KafkaUnavailable(
+            where,
+            f"{doing} failed: {text}. Is a broker up there, and is security.protocol the one of "
+            "that port?",
+        )
+    if code in _REFUSED:
+        return InvalidInput(f"{doing} is refused by Kafka at {where}: {text}.")
+    return StoreUnavailable(f"{doing} failed at Kafka {where}: {text}.")

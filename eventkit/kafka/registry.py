@@ -1,0 +1,154 @@
+"""The topic `eventkit.schemas`: what all readers of a log have to know, as texts by key.
+
+It is compacted and has one partition.
+
+| key | value |
+|---|---|
+| a fingerprint: CRC-64-AVRO, little-endian, in hex | an Avro schema, as JSON |
+| `topic:<name>` of a topic of events | what was true when it was made, as JSON: a `TopicRecord` |
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from eventkit.errors import KafkaUnavailable, NotAnEventStore
+from eventkit.kafka.failures import failure
+from eventkit.kafka.gate import FORMAT, TopicRecord
+from eventkit.kafka.settings import KafkaSettings
+
+_TOPIC = "topic:"
+
+
+class Registry:
+    """Reads and writes that topic; threads may share one.
+
+    Parameters:
+        settings: how to connect.
+        topic: its name.
+        timeout: seconds that the brokers may take for one answer.
+    """
+
+    def __init__(self, settings: KafkaSettings, topic: str, *, timeout: float = 10.0) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._timeout = timeout
+        self._texts: dict[str, str] = {}
+        self._next = OFFSET_BEGINNING
+        self._lock = threading.Lock()
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """All texts by key, as of the last `refresh`."""
+        return self._texts
+
+    def refresh(self) -> None:
+        """Read what was written since the last call.
+
+        Raises:
+            KafkaUnavailable: no answer in time, or not for this user.
+        """
+        with self._lock:
+            settings = self._settings.consumer("read_committed")
+            consumer = self._settings.opened(Consumer, settings)
+            try:
+                consumer.assign([TopicPartition(self._topic, 0, self._next)])
+                while self._take(consumer.poll(self._timeout)):
+                    pass
+            finally:
+                consumer.close()
+
+    def put(self, key: str, text: str) -> None:
+        """Write a text; returns when it is durable.
+
+        Raises:
+            KafkaUnavailable: no answer in time, or not for this user.
+        """
+        errors: list[KafkaError | None] = []
+        producer = self._settings.opened(Producer, self._settings.producer(None))
+        producer.produce(
+            self._topic, text, key, partition=0, on_delivery=lambda error, _: errors.append(error)
+        )
+        producer.flush(self._timeout)
+        if not errors:
+            producer.purge()
+            raise self._late("written")
+        if errors[0] is not None:
+            raise failure(errors[0], f"writing {self._topic}", self._settings)
+        with self._lock:
+            self._texts[key] = text
+
+    def topic(self, name: str) -> TopicRecord | None:
+        """What is recorded of a topic of events, as of the last `refresh`.
+
+        Raises:
+            NotAnEventStore: the topic was made by a newer eventkit.
+        """
+        text = self._texts.get(f"{_TOPIC}{name}")
+        return None if text is None else self._topic_record(name, text)
+
+    def put_topic(self, name: str, record: TopicRecord) -> None:
+        """Record a topic of events; see `put`."""
+        self.put(f"{_TOPIC}{name}", json.dumps(record._asdict(), sort_keys=True))
+
+    def topics(self) -> list[str]:
+        """The topics of events that are recorded, as of the last `refresh`."""
+        return sorted(key.removeprefix(_TOPIC) for key in self._texts if key.startswith(_TOPIC))
+
+    def _take(self, message: Message | None) -> bool:
+        """Keep what a message says; False at the end of the topic."""
+        if message is None:
+            raise self._late("read")
+        error = message.error()
+        if error is not None:
+            if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                return True  # no group is used, so nobody needs a permission for one
+            if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                return False
+            raise failure(error, f"reading {self._topic}", self._settings)
+        self._next = (message.offset() or 0) + 1
+        key, text = _text(message.key()), _text(message.value())
+        if key is not None and text is not None:
+            self._texts[key] = text
+        elif key is not None:
+            self._texts.pop(key, None)
+        return True
+
+    def _late(self, done: str) -> KafkaUnavailable:
+        return KafkaUnavailable(
+            self._settings.bootstrap, f"{self._topic} could not be {done} in {self._timeout} s."
+        )
+
+    def _topic_record(self, name: str, text: str) -> TopicRecord:
+        try:
+            values: dict[str, Any] = json.loads(text)
+            record = TopicRecord(
+                int(values["partitions"]), str(values["topic_id"]), int(values["format"])
+            )
+        except (ValueError, TypeError, KeyError) as error:
+            raise NotAnEventStore(
+                f"what {self._topic} records of {name} cannot be read: {text:.200}"
+            ) from error
+        if record.format > FORMAT:
+            raise NotAnEventStore(
+                f"{name} was made by a newer eventkit (format {record.format}, this one reads up "
+                f"to {FORMAT}). Nothing was changed; upgrade eventkit."
+            )
+        return record
+
+
+def _text(data: bytes | None) -> str | None:
+    """What a record says; damage is a key that nobody asks for, or a value that fits nothing."""
+    return None if data is None else data.decode(errors="replace")

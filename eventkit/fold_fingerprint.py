@@ -3,120 +3,206 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import date, time, timedelta, tzinfo
+from decimal import Decimal
 from enum import Enum
-from typing import Any, get_args
+from fractions import Fraction
+from functools import cached_property, partial, singledispatchmethod
+from pathlib import PurePath
+from types import EllipsisType, NoneType
+from typing import Any, get_args, get_origin
+from uuid import UUID
 
 from pydantic import BaseModel
 
-from eventkit.aggregate import Aggregate, applied_events
+from eventkit.aggregate import Aggregate, apply_methods
 
-_CONSTANTS = (type(None), bool, int, float, complex, str, bytes)
+_SIMPLE = (
+    NoneType, EllipsisType, bool, int, float, complex, str, bytes, Decimal, Fraction, date, time,
+    timedelta, tzinfo, UUID, PurePath, range,
+)  # fmt: skip
+"""Types whose values `repr` tells apart, in every process alike."""
 
 
 def fold_fingerprint(cls: type[Aggregate]) -> str:
     """16 hex digits that change when the code of an aggregate class changes.
 
     Covered are all functions of the class and its bases, and the functions, classes and constants
-    of the user's own packages that they name, however deep. Comments, docstrings and formatting do
-    not count. Another Python version compiles to other code: that costs one fold and loses nothing.
+    that they name, however deep, as far as they are in the packages of the class, its bases or its
+    events. Comments, docstrings and formatting do not count. Another Python version compiles to
+    other code: that costs one fold and loses nothing.
+
     Not covered is what the code reads from files, from other packages, or through names made at
     run time; after such a change set another `snapshot_version` on the class.
     """
-    walk = _Walk(cls)
-    walk.add_class(cls)
-    for event_class in applied_events(cls):
-        walk.add_class(event_class)
-    walk.add_text("snapshot_version", getattr(cls, "snapshot_version", None))
+    methods = apply_methods(cls)
+    foreign = {"eventkit", "pydantic", *sys.stdlib_module_names}
+    walk = _Walk({_package(it) for it in (*cls.__mro__, *methods)} - foreign | {_package(cls)})
+    walk.add(cls)
+    for event_class, name in sorted(methods.items(), key=lambda item: (item[1], str(item[0]))):
+        walk.write("applies", name)
+        walk.add(event_class)
+    walk.write("snapshot_version", getattr(cls, "snapshot_version", None))
     return walk.digest()
 
 
 class _Walk:
-    """Visits code in a fixed order, each piece once."""
+    """Visits code and data in a fixed order, each piece once.
 
-    def __init__(self, cls: type) -> None:
+    Parameters:
+        packages: the names of those that are the user's own.
+    """
+
+    def __init__(self, packages: Collection[str]) -> None:
+        self._packages = packages
         self._hash = hashlib.blake2b(digest_size=8)
-        self._seen: set[int] = set()
-        self._packages = {cls.__module__.partition(".")[0]}
+        # Objects are kept, not only their ids: the id of one that is gone is given to another.
+        self._seen: dict[int, object] = {}
 
     def digest(self) -> str:
         return self._hash.hexdigest()
 
-    def add_text(self, *parts: object) -> None:
+    def write(self, *parts: object) -> None:
         self._hash.update(repr(parts).encode("utf-8", "backslashreplace"))
 
-    def add_class(self, cls: type) -> None:
-        if id(cls) in self._seen:
+    def add(self, value: Any) -> None:
+        """Add anything that code can name."""
+        if isinstance(value, _SIMPLE):
+            self.write(type(value).__qualname__, value)
+        elif id(value) not in self._seen:
+            self._seen[id(value)] = value
+            self._visit(value)
+
+    @singledispatchmethod
+    def _visit(self, value: Any) -> None:
+        """An object of some other kind: what is the user's own of it."""
+        self.write("object", type(value).__qualname__)
+        inside = getattr(value, "__dict__", {})
+        if self._is_own(type(value)):
+            self.add(type(value))
+            self.add(inside)
+        elif "__wrapped__" in inside:  # such as functools.cache puts around a function
+            self.add(inside["__wrapped__"])
+
+    @_visit.register
+    def _(self, value: types.FunctionType) -> None:
+        self.write("function", value.__name__)
+        if not self._is_own(value):
             return
-        self._seen.add(id(cls))
-        for owner in reversed(cls.__mro__):
+        self._add_code(value.__code__, value.__doc__)
+        self.add((value.__defaults__, value.__kwdefaults__, _closure(value)))
+        for name in sorted(_names(value.__code__)):
+            if name in value.__globals__:
+                self.write("name", name)
+                self._add_global(value.__globals__[name], value.__code__)
+
+    @_visit.register(staticmethod)
+    @_visit.register(classmethod)
+    @_visit.register(types.MethodType)
+    def _(self, value: Any) -> None:
+        self.add(value.__func__)
+
+    @_visit.register
+    def _(self, value: property) -> None:
+        self.add((value.fget, value.fset, value.fdel))
+
+    @_visit.register
+    def _(self, value: cached_property) -> None:  # type: ignore[type-arg]
+        self.add(value.func)
+
+    @_visit.register
+    def _(self, value: partial) -> None:  # type: ignore[type-arg]
+        self.add((value.func, value.args, value.keywords))
+
+    @_visit.register
+    def _(self, value: re.Pattern) -> None:  # type: ignore[type-arg]
+        self.write(value.pattern, value.flags)
+
+    @_visit.register(list)
+    @_visit.register(tuple)
+    def _(self, value: Any) -> None:
+        self.write(type(value).__qualname__, len(value))
+        for item in value:
+            self.add(item)
+
+    @_visit.register
+    def _(self, value: AbstractSet) -> None:  # type: ignore[type-arg]
+        self.write("set", len(value))
+        for item in sorted(value, key=_order):
+            self.add(item)
+
+    @_visit.register
+    def _(self, value: Mapping) -> None:  # type: ignore[type-arg]
+        self.write("mapping", len(value))
+        for key, item in value.items():
+            self.add(key)
+            self.add(item)
+
+    @_visit.register
+    def _(self, value: Enum) -> None:
+        self.write(type(value).__qualname__, value.name)
+        self.add(value.value)
+
+    @_visit.register
+    def _(self, value: type) -> None:
+        self.write("class", value.__qualname__)
+        for owner in reversed(value.__mro__):
             if self._is_own(owner):
-                self.add_text("class", owner.__qualname__)
-                for name, value in sorted(vars(owner).items()):
-                    self._add_member(name, value)
-        if issubclass(cls, BaseModel):
-            self._add_fields(cls)
+                for name, member in sorted(vars(owner).items()):
+                    self._add_member(name, member)
+        if issubclass(value, BaseModel) and self._is_own(value):
+            self._add_fields(value)
+
+    def _add_member(self, name: str, value: Any) -> None:
+        special = name.startswith(("__", "_eventkit_", "_abc_"))
+        if not special or isinstance(value, types.FunctionType):
+            self.write("member", name)
+            self.add(value)
 
     def _add_fields(self, model: type[BaseModel]) -> None:
         """An old event without a field gets today's default: the fold depends on it."""
         for name, field in model.model_fields.items():
-            self.add_text("field", name, repr(field.annotation), _stable(field.default))
-            for part in _parts(field.annotation):
-                self._add_global("type", part)
+            self.write("field", name)
+            self._add_annotation(field.annotation)
+            self.add((_plain(field.default), field.default_factory))
 
-    def _add_member(self, name: str, value: Any) -> None:
-        if isinstance(value, (staticmethod, classmethod)):
-            value = value.__func__
-        if isinstance(value, property):
-            value = value.fget
-        if isinstance(value, types.FunctionType) and self._is_own(value):
-            self.add_text("def", name)
-            self._add_function(value)
-        elif isinstance(value, (*_CONSTANTS, Enum)) and not name.startswith("__"):
-            self.add_text("is", name, _stable(value))
+    def _add_annotation(self, annotation: Any) -> None:
+        parts = get_args(annotation)
+        self.write("of", str(get_origin(annotation)), len(parts))
+        if not parts:
+            self.add(annotation)
+        for part in parts:
+            self._add_annotation(part)
 
-    def _add_function(self, function: types.FunctionType) -> None:
-        if id(function) in self._seen:
-            return
-        self._seen.add(id(function))
-        self._add_code(function.__code__, function.__doc__)
-        self.add_text("defaults", _stable(function.__defaults__), _stable(function.__kwdefaults__))
-        for cell in function.__closure__ or ():
-            self._add_global("closure", cell.cell_contents)
-        for name in sorted(_names(function.__code__)):
-            if name in function.__globals__:
-                self._add_named(name, function.__globals__[name], function.__code__)
-
-    def _add_named(self, name: str, value: Any, code: types.CodeType) -> None:
-        if isinstance(value, types.ModuleType):
-            if value.__name__.partition(".")[0] in self._packages:
-                for attribute in sorted(_names(code)):
-                    if hasattr(value, attribute):
-                        self._add_global(f"{name}.{attribute}", getattr(value, attribute))
-        else:
-            self._add_global(name, value)
-
-    def _add_global(self, name: str, value: Any) -> None:
-        if isinstance(value, types.FunctionType):
-            if self._is_own(value):
-                self._add_function(value)
-        elif isinstance(value, type):
-            if self._is_own(value):
-                self.add_class(value)
-        else:
-            self.add_text("constant", name, _stable(value))
+    def _add_global(self, value: Any, code: types.CodeType) -> None:
+        if not isinstance(value, types.ModuleType):
+            self.add(value)
+        elif value.__name__.partition(".")[0] in self._packages:
+            for name in sorted(_names(code)):
+                if hasattr(value, name):
+                    self.write("attribute", value.__name__, name)
+                    self._add_global(getattr(value, name), code)
 
     def _add_code(self, code: types.CodeType, doc: str | None = None) -> None:
-        self.add_text(code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars)
+        self.write(code.co_code, code.co_exceptiontable, code.co_flags, code.co_argcount)
+        self.write(code.co_kwonlyargcount, code.co_names, code.co_varnames, code.co_freevars)
         for constant in code.co_consts:
             if isinstance(constant, types.CodeType):
                 self._add_code(constant)
             elif constant is not doc or doc is None:
-                self.add_text(_stable(constant))
+                self.add(constant)
 
     def _is_own(self, thing: Any) -> bool:
-        return str(getattr(thing, "__module__", "")).partition(".")[0] in self._packages
+        return _package(thing) in self._packages
+
+
+def _package(thing: Any) -> str:
+    return str(getattr(thing, "__module__", "")).partition(".")[0]
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -127,26 +213,23 @@ def _inner(code: types.CodeType) -> Iterator[types.CodeType]:
     return (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
 
 
-def _parts(annotation: Any) -> Iterator[type]:
-    """The classes an annotation is made of."""
-    if isinstance(annotation, type):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _parts(argument)
+def _closure(function: types.FunctionType) -> list[object]:
+    """What a function sees of the functions around it; a name not bound yet is left out."""
+    found: list[object] = []
+    for cell in function.__closure__ or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:
+            found.append(...)
+    return found
 
 
-def _stable(value: Any) -> str:
-    """A text that is the same in every process; sets have no order, objects have addresses."""
-    match value:
-        case set() | frozenset():
-            return f"{{{', '.join(sorted(map(_stable, value)))}}}"
-        case dict():
-            return f"{{{', '.join(f'{_stable(k)}: {_stable(v)}' for k, v in value.items())}}}"
-        case tuple() | list():
-            return f"({', '.join(map(_stable, value))})"
-        case Enum():
-            return f"{type(value).__qualname__}.{value.name}={value.value!r}"
-        case _ if isinstance(value, _CONSTANTS):
-            return repr(value)
-        case _:
-            return f"<{type(value).__qualname__}>"
+def _plain(default: object) -> object:
+    """A default, or a text where pydantic means that there is none."""
+    return default if type(default).__module__ != "pydantic_core._pydantic_core" else "none"
+
+
+def _order(item: object) -> tuple[str, str]:
+    """Sorts the members of a set, which have no order of their own."""
+    name = repr(item) if isinstance(item, _SIMPLE) else getattr(item, "__qualname__", "")
+    return type(item).__qualname__, name

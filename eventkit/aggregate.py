@@ -54,17 +54,24 @@ class Aggregate:
 
     _eventkit_category: ClassVar[str] = "aggregate"
     _eventkit_fields: ClassVar[StateFields]
-    _eventkit_table: ClassVar[dict[type[Event], Apply] | None] = None
+    _eventkit_declared: ClassVar[dict[type[Event], Apply] | None] = None
+    _eventkit_table: ClassVar[dict[type[Event], Apply] | None] = None  # and what was looked up
 
     def __init_subclass__(cls, *, category: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._eventkit_category = category or _snake_case(cls.__name__)
+        if "-" in cls._eventkit_category:
+            raise AggregateError(
+                f"{cls.__name__} cannot have the category {cls._eventkit_category!r}: a category "
+                "ends at the first '-' of an aggregate id. Write '_' instead."
+            )
         category_of(f"{cls._eventkit_category}-x")
         cls._eventkit_fields = StateFields(cls, Aggregate)
         try:
-            cls._eventkit_table = apply_table(cls)
+            cls._eventkit_declared = apply_table(cls)
         except NameError:  # an event class defined further down: resolved at the first event
-            cls._eventkit_table = None
+            cls._eventkit_declared = None
+        cls._eventkit_table = cls._eventkit_declared and dict(cls._eventkit_declared)
 
     def __init__(self, aggregate_id: str = "") -> None:
         """A new aggregate at version 0.
@@ -134,20 +141,26 @@ class Aggregate:
 
     @classmethod
     def _apply_for(cls, event_class: type[Event]) -> Apply:
-        table = cls._table()
-        method = table.get(event_class)
+        declared = cls._declared()
+        method = find_apply(declared, event_class)
         if method is None:
-            method = find_apply(table, event_class)
-            if method is None:
-                raise MissingApply(cls.__name__, event_type(event_class))
-            table[event_class] = method
+            raise MissingApply(cls.__name__, event_type(event_class))
+        if cls._eventkit_table is None:
+            cls._eventkit_table = dict(declared)
+        cls._eventkit_table[event_class] = method
         return method
 
     @classmethod
-    def _table(cls) -> dict[type[Event], Apply]:
-        if cls._eventkit_table is None:
-            cls._eventkit_table = apply_table(cls)
-        return cls._eventkit_table
+    def _declared(cls) -> dict[type[Event], Apply]:
+        if cls._eventkit_declared is None:
+            try:
+                cls._eventkit_declared = apply_table(cls)
+            except NameError as error:
+                raise AggregateError(
+                    f"an @apply method of {cls.__name__} is typed with a class that is not "
+                    f"defined: {error}. Define it in the module, or above the aggregate."
+                ) from error
+        return cls._eventkit_declared
 
     def __repr__(self) -> str:
         fields = "".join(f", {name}={value!r}" for name, value in state_of(self).items())
@@ -173,7 +186,12 @@ def category_of_class(cls: type[Aggregate]) -> str:
 
 def applied_events(cls: type[Aggregate]) -> tuple[type[Event], ...]:
     """The event classes that have an `@apply` method."""
-    return tuple(cls._table())
+    return tuple(cls._declared())
+
+
+def apply_methods(cls: type[Aggregate]) -> dict[type[Event], str]:
+    """The name of the `@apply` method of each event class that has one."""
+    return {event_class: method.__name__ for event_class, method in cls._declared().items()}
 
 
 def state_model(cls: type[Aggregate]) -> type[BaseModel]:

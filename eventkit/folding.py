@@ -20,7 +20,15 @@ def apply(method: _Method) -> _Method:
 
     `def _created(self, event: TaskCreated) -> None` applies `TaskCreated` and its subclasses;
     `event: TaskCompleted | TaskReopened` applies both. It changes the state and nothing else.
+
+    Raises:
+        AggregateError: it stands above another decorator, or on something that is no method.
     """
+    if not isinstance(method, types.FunctionType):
+        raise AggregateError(
+            f"@apply goes right above `def`, below other decorators, not on a "
+            f"{type(method).__name__}"
+        )
     # Event classes defined inside a function are not found through the module: keep the names
     # that are in sight where the class body stands.
     outer = sys._getframe(1).f_back  # noqa: SLF001 - the only way to a caller's names

@@ -118,19 +118,27 @@ def utc(moment: datetime) -> datetime:
     """The same instant in UTC.
 
     Raises:
-        InvalidInput: the datetime has no time zone, so it names no instant.
+        InvalidInput: it is no datetime, or one without a time zone, so that it names no instant.
     """
+    if not isinstance(moment, datetime):
+        raise InvalidInput(f"a moment is a datetime with a time zone, not {moment!r}")
     if moment.tzinfo is UTC:
         return moment
-    if moment.tzinfo is None:
+    if moment.utcoffset() is None:
         raise InvalidInput(
             f"{moment.isoformat()} has no time zone; write datetime(..., tzinfo=UTC) "
             "or add an offset."
         )
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidInput(f"{moment.isoformat()} lies before year 1 or after 9999") from error
 
 
 def _text(value: object) -> object:
+    """Take ids as text, and refuse half a character (a lone surrogate): no store can keep it."""
+    if isinstance(value, str) and not value.isascii():
+        value.encode()
     return str(value) if isinstance(value, UUID) else value
 
 
@@ -155,7 +163,7 @@ class Metadata(BaseModel):
         default=None, description="The conversation that it belongs to."
     )
     workspace_id: _Text | None = Field(default=None, description="The tenant that it belongs to.")
-    extra: dict[str, str] = Field(
+    extra: dict[_Text, _Text] = Field(
         default_factory=dict, description="Anything else that is known, text to text."
     )
 

@@ -12,7 +12,8 @@ def moment_of(text: str) -> datetime:
     """The moment, in UTC, that an ISO 8601 text with an offset names; to the microsecond.
 
     Raises:
-        InvalidInput: it is no such text, or has no offset; no time zone is ever assumed.
+        InvalidInput: it is no such text, has no offset (no time zone is ever assumed), or lies
+            beyond the years 1 to 9999 in UTC.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -26,7 +27,4 @@ def moment_of(text: str) -> datetime:
             f"{text!r} has no time zone; add your offset, for example {wall_clock}+02:00, or Z for "
             f"UTC: {wall_clock}Z"
         )
-    try:
-        return utc(moment)
-    except OverflowError as error:
-        raise InvalidInput(f"{text!r} is out of range") from error
+    return utc(moment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from time import monotonic, sleep
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -16,6 +17,11 @@ _PASSING = {
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError._TIMED_OUT,  # noqa: SLF001 - its public name
+    KafkaError._TRANSPORT,  # noqa: SLF001 - its public name
+    KafkaError.REQUEST_TIMED_OUT,
 }
 """While a partition gets a leader, after it was made or its broker died."""
 _PAUSE = 0.02  # seconds
@@ -53,6 +59,12 @@ class Ends:
                         f"Kafka does not tell where the log ends ({error}); is the broker up?"
                     ) from error
             sleep(_PAUSE)
+            self._learn_leaders()
+
+    def _learn_leaders(self) -> None:
+        """Have librdkafka ask who leads: by itself it keeps to what it knew, for ever."""
+        with suppress(KafkaException):
+            self._admin.list_topics(timeout=self._timeout)
 
     def _ask(self, partitions: Iterable[Partition], *, committed: bool) -> dict[Partition, int]:
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED

@@ -107,7 +107,9 @@ class Schemas:
 
     def _write(self, schema: AvroSchema) -> None:
         failures: list[KafkaError] = []
-        producer = self._settings.opened(Producer, self._settings.producer(None))
+        # Written twice does no harm here, and an idempotent producer takes half a second to begin.
+        settings = self._settings.producer(None) | {"enable.idempotence": False}
+        producer = self._settings.opened(Producer, settings)
         producer.produce(
             self._topic,
             schema.json.encode(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -71,7 +72,8 @@ def _marked(owner: type) -> Iterator[Any]:
 
 
 def _applied_by(method: types.FunctionType) -> tuple[type[Event], ...]:
-    names = method.__code__.co_varnames[1 : method.__code__.co_argcount]
+    code = inspect.unwrap(method).__code__
+    names = code.co_varnames[1 : code.co_argcount]
     hint = None
     if len(names) == 1:
         hint = get_type_hints(method, localns=getattr(method, _MARK)).get(names[0])

@@ -34,7 +34,7 @@ class Waiting:
 
     __slots__ = (
         "aggregate_id", "append_id", "call", "deadline", "event_ids", "expected", "first_version",
-        "fresh_at", "given", "last_offset", "lost", "not_before", "outcome", "partition", "records",
+        "fresh_at", "given", "last_offset", "not_before", "outcome", "partition", "records",
     )  # fmt: skip
 
     def __init__(
@@ -61,7 +61,6 @@ class Waiting:
         self.last_offset = -1
         self.fresh_at = -1
         self.not_before = 0.0
-        self.lost = 0
         self.outcome: Appended | EventkitError | None = None
 
     @property

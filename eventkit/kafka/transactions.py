@@ -39,13 +39,13 @@ class Transactions:
 
     Parameters:
         settings: of the producer, with its `transactional.id`.
-        step: seconds that a single call to the broker may take.
+        step: seconds that a single call to the broker may take; can be changed.
     """
 
     def __init__(self, settings: Mapping[str, Any], step: float) -> None:
         self._settings = dict(settings)
         self._writer_id = str(settings["transactional.id"])
-        self._step = step
+        self.step = step
         self._producer: Producer | None = None
         self._count = 0
 
@@ -104,7 +104,7 @@ class Transactions:
         Raises:
             KafkaException: it is not known whether it is committed.
         """
-        self._open_producer().commit_transaction(self._step)
+        self._open_producer().commit_transaction(self.step)
 
     def abort(self) -> None:
         """Take back what was proposed.
@@ -112,7 +112,7 @@ class Transactions:
         Raises:
             KafkaException: it is not known whether it is taken back.
         """
-        self._open_producer().abort_transaction(self._step)
+        self._open_producer().abort_transaction(self.step)
 
     def sweep(self, partitions: Iterable[Partition]) -> None:
         """Release partitions whose readers wait for a transaction that has ended.
@@ -131,9 +131,9 @@ class Transactions:
         ]  # fmt: skip
         for topic, number in partitions:
             producer.produce(topic, b"", b"-", number, headers=headers)
-        if producer.flush(self._step):
-            raise NotTaken(f"the broker did not take the records within {self._step:g} s")
-        producer.abort_transaction(self._step)
+        if producer.flush(self.step):
+            raise NotTaken(f"the broker did not take the records within {self.step:g} s")
+        producer.abort_transaction(self.step)
 
     def _produce(self, producer: Producer, waiting: Waiting, report: Callable[..., None]) -> None:
         topic, number = waiting.partition
@@ -148,7 +148,7 @@ class Transactions:
 
     def _make_room(self, producer: Producer) -> None:
         """Wait until the producer has sent what fills its queue."""
-        deadline, before = monotonic() + self._step, len(producer)
+        deadline, before = monotonic() + self.step, len(producer)
         while len(producer) > before // 2:
             if monotonic() > deadline:
                 raise NotTaken("the broker does not take records")
@@ -160,8 +160,8 @@ class Transactions:
         reports: Mapping[Partition, _Reports],
         counts: Mapping[Partition, int],
     ) -> None:
-        if producer.flush(self._step):
-            raise NotTaken(f"the broker did not take the records within {self._step:g} s")
+        if producer.flush(self.step):
+            raise NotTaken(f"the broker did not take the records within {self.step:g} s")
         for partition, report in reports.items():
             if report.errors:
                 raise KafkaException(report.errors[0])

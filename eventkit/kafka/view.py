@@ -15,6 +15,8 @@ from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Waiting
 from eventkit.kafka.reading import proposal_of
 
+_MOST_WRITERS = 100
+
 
 class Rival(NamedTuple):
     """A record of another writer, as the read_uncommitted tail met it."""
@@ -70,6 +72,8 @@ class View:
     Rivals are kept until they lie before `applied`, and before the base of the open transaction:
     the read back asks for those between its base and its own records, decided by then or not.
 
+    `writers` says when each other writer was seen last.
+
     Parameters:
         applied: where the index stands, by partition.
         writer_id: the `transactional.id` of this store.
@@ -84,6 +88,7 @@ class View:
         self._base: dict[Partition, int] | None = None
         self._by_header = False
         self._waiters = 0
+        self.writers: dict[str, float] = {}
 
     def add_applied(self, offsets: Mapping[Partition, int]) -> None:
         """The read_committed tail has come further: what lies below is decided and applied."""
@@ -223,6 +228,16 @@ class View:
             if (message.offset() or 0) >= floor and not self._is_own(message):
                 side.add(message, now)
         side.unsorted.clear()
+        if side.rivals and side.rivals[-1].seen_at == now:
+            self._note_writer(side.rivals[-1])
+
+    def _note_writer(self, rival: Rival) -> None:
+        """Who is about, so that writers can take turns; one record of a batch tells enough."""
+        writer = rival.writer
+        if writer is not None:
+            self.writers[writer] = rival.seen_at
+            if len(self.writers) > _MOST_WRITERS:
+                del self.writers[min(self.writers, key=self.writers.__getitem__)]
 
     def _is_own(self, message: Message) -> bool:
         if not self._by_header:

@@ -1,13 +1,12 @@
 """Appends that wait for their transaction: a bounded queue that keeps rivals apart.
 
 Most appends meet nobody. Those whose aggregate another process writes to at the same time are
-**hot** for a while: they go into small transactions of their own, so that one that loses a race
-does not take hundreds of neighbours back with it, and they wait a random moment after each loss.
+**hot** for a while: they go into transactions of their own, so that one that loses a race does not
+take hundreds of neighbours back with it, and they wait for the turn of their process (turns.py).
 """
 
 from __future__ import annotations
 
-import random
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -16,19 +15,17 @@ from time import monotonic
 
 from eventkit.errors import EventkitError, StoreBusy, StoreClosed
 from eventkit.kafka.inflight import Call, InFlight, Waiting, finish
+from eventkit.kafka.turns import Turns
 
 MOST_APPENDS = 2_000
 """Appends in one transaction; more do not make it cheaper."""
 MOST_RECORDS = 20_000
 """Records in one transaction, unless a single append has more."""
-MOST_HOT = 4
-"""Hot aggregates in one transaction."""
 
 _HOT_FOR = 1.0  # seconds after a race
 _LOOK_AGAIN = 0.001  # seconds until what a rival proposed is looked at again
 _GATHER = 0.003  # seconds
 _WORTH_WAITING = 16  # appends
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.1  # seconds
 
 
 class WaitList:
@@ -36,15 +33,18 @@ class WaitList:
 
     Parameters:
         in_flight: what the writer has to see through before it may end.
+        turns: when appends to hot aggregates may go.
         max_waiting: appends that may wait; more are refused.
     """
 
-    def __init__(self, in_flight: InFlight, max_waiting: int) -> None:
+    def __init__(self, in_flight: InFlight, turns: Turns, max_waiting: int) -> None:
         self._in_flight = in_flight
+        self._turns = turns
         self._max_waiting = max_waiting
         self._ready = threading.Condition()
         self._queue: deque[Waiting] = deque()
         self._parked: list[Waiting] = []
+        self._lane: list[Waiting] = []
         self._hot: dict[str, float] = {}
         self._turn_of_hot = False
         self._closing = False
@@ -53,7 +53,7 @@ class WaitList:
     @property
     def is_done(self) -> bool:
         """Whether it was closed and nothing waits."""
-        return self._closing and not self._queue and not self._parked
+        return self._closing and not (self._queue or self._parked or self._lane)
 
     def put(self, call: Call) -> None:
         """Queue the appends of a caller, all or none.
@@ -65,7 +65,7 @@ class WaitList:
         with self._ready:
             if self._closing:
                 raise StoreClosed("the event store")
-            waiting = len(self._queue) + len(self._parked)
+            waiting = len(self._queue) + len(self._parked) + len(self._lane)
             if waiting and waiting + len(call.waitings) > self._max_waiting:
                 raise StoreBusy(f"{waiting:,} appends wait already; try again later.")
             self._queue.extend(call.waitings)
@@ -86,24 +86,13 @@ class WaitList:
                 waiting.not_before = not_before
                 self._parked.append(waiting)
 
-    def park_hot(self, some: Iterable[Waiting]) -> None:
-        """Keep appends back while a rival's proposal is undecided; their aggregates are hot."""
-        some = list(some)
+    def keep_hot(self, some: Iterable[Waiting]) -> None:
+        """Keep appends for our turn: their aggregates are hot."""
         with self._ready:
             until = monotonic() + _HOT_FOR
-            self._hot.update((it.aggregate_id, until) for it in some)
-        self.park(some)
-
-    def lost(self, losers: Iterable[Waiting]) -> None:
-        """These lost a race: they wait a random moment, longer each time."""
-        now = monotonic()
-        with self._ready:
-            for it in losers:
-                longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(it.lost, 10))
-                it.lost += 1
-                it.not_before = now + longest * random.random()  # noqa: S311 - spreads rivals
-                self._hot[it.aggregate_id] = now + _HOT_FOR
-                self._parked.append(it)
+            for it in some:
+                self._hot[it.aggregate_id] = until
+                self._lane.append(it)
 
     def take(self, returning: int = 0) -> list[Waiting] | None:
         """The appends of the next transaction; None when it is closed and all is done.
@@ -152,7 +141,7 @@ class WaitList:
 
     def _all(self) -> list[Waiting]:
         with self._ready:
-            return [*self._queue, *self._parked]
+            return [*self._queue, *self._parked, *self._lane]
 
     def _give_up(self, some: Sequence[Waiting], error: EventkitError) -> None:
         if not some:
@@ -161,51 +150,47 @@ class WaitList:
         with self._ready:
             self._queue = deque(it for it in self._queue if it not in gone)
             self._parked = [it for it in self._parked if it not in gone]
+            self._lane = [it for it in self._lane if it not in gone]
         finish((it, copy(error)) for it in some)
 
     def _pause(self) -> float:
-        if self._parked:
-            return max(0.0, min(it.not_before for it in self._parked) - monotonic())
-        return 0.01 if self._closing else 1.0
+        now = monotonic()
+        pauses = [max(0.0, it.not_before - now) for it in self._parked]
+        if self._lane:
+            pauses.append(max(_LOOK_AGAIN, self._turns.begins() - now))
+        return min(pauses, default=0.01 if self._closing else 1.0)
 
     def _pick(self, now: float) -> list[Waiting]:
         self._cool(now)
-        due = [it for it in self._parked if it.not_before <= now]
-        if due and (self._turn_of_hot or not self._queue):
+        if self._parked:
+            due = [it for it in self._parked if it.not_before <= now]
+            self._parked = [it for it in self._parked if it.not_before > now]
+            self._queue.extendleft(reversed(due))
+        if self._lane and self._turn_of_hot and self._turns.begins() <= now:
             self._turn_of_hot = False
-            return self._pick_due(due)
+            return self._pick_lane()
         self._turn_of_hot = True
-        return self._pick_fresh(now) or (self._pick_due(due) if due else [])
-
-    def _pick_due(self, due: Sequence[Waiting]) -> list[Waiting]:
-        """Parked appends, and of hot aggregates a few only."""
-        hot: set[str] = set()
-        group: list[Waiting] = []
-        for it in due[:MOST_APPENDS]:
-            if it.aggregate_id in self._hot and it.aggregate_id not in hot:
-                if len(hot) == MOST_HOT:
-                    continue
-                hot.add(it.aggregate_id)
-            group.append(it)
-        taken = set(group)
-        self._parked = [it for it in self._parked if it not in taken]
+        group = self._pick_fresh()
+        if not group and self._lane and self._turns.begins() <= now:
+            return self._pick_lane()
         return group
 
-    def _pick_fresh(self, now: float) -> list[Waiting]:
+    def _pick_lane(self) -> list[Waiting]:
+        group, self._lane = self._lane[:MOST_APPENDS], self._lane[MOST_APPENDS:]
+        return group
+
+    def _pick_fresh(self) -> list[Waiting]:
         group: list[Waiting] = []
         records = 0
         while self._queue and len(group) < MOST_APPENDS:
             it = self._queue[0]
+            if it.aggregate_id in self._hot:
+                self._lane.append(self._queue.popleft())
+                continue
             records += len(it.records)
             if records > MOST_RECORDS and group:
                 break
-            self._queue.popleft()
-            if it.aggregate_id in self._hot:
-                it.not_before = now
-                self._parked.append(it)
-                records -= len(it.records)
-            else:
-                group.append(it)
+            group.append(self._queue.popleft())
         return group
 
     def _cool(self, now: float) -> None:

@@ -63,6 +63,7 @@ from eventkit.kafka.inflight import Call, InFlight, Waiting, finish
 from eventkit.kafka.numbering import Ends, Lookup, Numbering
 from eventkit.kafka.records import NewRecord
 from eventkit.kafka.transactions import NotTaken, Transactions
+from eventkit.kafka.turns import Turns
 from eventkit.kafka.view import View
 from eventkit.kafka.waitlist import WaitList
 
@@ -70,6 +71,7 @@ log = logging.getLogger("eventkit.kafka")
 
 STEP = 10.0
 """Seconds that one call to the broker may take before the outcome counts as in doubt."""
+_LEAST_STEP = 1.0  # the same, when an append has a deadline before that
 _OPEN = 2.0  # seconds to try to get a producer before deadlines are looked at
 _SETTLE = 0.05  # seconds to wait for the verdict on one transaction before the next begins
 _STUCK = 4.0  # seconds after which what is committed but undecided is asked for
@@ -107,7 +109,8 @@ class Writer:
         self._in_flight = in_flight
         self._max_bytes = max_bytes
         self._process = os.getpid()
-        self._list = WaitList(in_flight, max_waiting)
+        self._turns = Turns(view)
+        self._list = WaitList(in_flight, self._turns, max_waiting)
         self._transactions = Transactions(settings, STEP)
         self._numbering = Numbering(view, in_flight, lookup, ends, codec)
         self._doubt = Doubt(self._transactions, view, in_flight, ends, self._meanwhile)
@@ -206,13 +209,17 @@ class Writer:
             self._list.expire(error)
             return []
         finish(numbered.finished)
-        self._list.park_hot(numbered.contended)
+        self._list.keep_hot(numbered.contended)
         self._list.park([*numbered.early, *numbered.ahead])
         return numbered.proposals
 
     def _commit(self, proposals: Sequence[Waiting]) -> None:
+        first = min(it.deadline for it in proposals)
+        self._transactions.step = min(max(first - monotonic(), _LEAST_STEP), STEP)
+        began = monotonic()
         try:
             own = self._transactions.propose(proposals)
+            proposed = monotonic()
             losers = self._read_back(proposals, own)
             if losers:
                 self._transactions.abort()
@@ -226,9 +233,11 @@ class Writer:
         if losers:
             lost = set(losers)
             self._list.give_back([it for it in proposals if it not in lost])
-            self._list.lost(losers)
+            self._list.keep_hot(losers)
+            self._turns.lost()
             self._view.wait(lambda: self._view.has_seen(markers), monotonic() + _SETTLE)
         else:
+            self._turns.went(proposed - began)
             self._view.wait(
                 lambda: not self._in_flight or self._view.has_applied(markers),
                 monotonic() + _SETTLE,

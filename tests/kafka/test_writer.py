@@ -39,8 +39,8 @@ def test_a_wrong_expected_version_is_refused_and_nothing_is_written(desk: Desk) 
         desk.append("task-1", 0)
     with pytest.raises(ConcurrencyError) as ahead:
         desk.append("task-1", 2)
-    assert [(0, 1), (2, 1)] == [(it.value.expected, it.value.actual) for it in (behind, ahead)]
-    assert {"task-1": [1]} == versions(assert_sound(desk.topic, [done]))
+    assert [(it.value.expected, it.value.actual) for it in (behind, ahead)] == [(0, 1), (2, 1)]
+    assert versions(assert_sound(desk.topic, [done])) == {"task-1": [1]}
 
 
 def test_a_retry_with_the_same_ids_succeeds_and_writes_nothing(desk: Desk) -> None:
@@ -48,7 +48,7 @@ def test_a_retry_with_the_same_ids_succeeds_and_writes_nothing(desk: Desk) -> No
     first = desk.append("task-1", 0, event_ids=ids)
     again = desk.append("task-1", 0, event_ids=ids)
     assert again == first._replace(already_recorded=True)
-    assert {"task-1": [1, 2]} == versions(assert_sound(desk.topic, [again]))
+    assert versions(assert_sound(desk.topic, [again])) == {"task-1": [1, 2]}
 
 
 def test_an_id_that_is_taken_by_other_content_is_refused(desk: Desk) -> None:
@@ -58,14 +58,14 @@ def test_an_id_that_is_taken_by_other_content_is_refused(desk: Desk) -> None:
         desk.append("task-1", 1, event_ids=ids, body=b"other")
     with pytest.raises(DuplicateEventId):
         desk.append("task-2", 0, event_ids=ids)
-    assert {"task-1": [1]} == versions(read_log(desk.topic))
+    assert versions(read_log(desk.topic)) == {"task-1": [1]}
 
 
 def test_the_same_retry_from_many_threads_is_written_once(desk: Desk) -> None:
     ids, done = (uuid.uuid4(),), list[Appended]()
     in_threads(8, lambda _: done.append(desk.append("task-1", event_ids=ids)))
-    assert [1] * 8 == [it.version for it in done]
-    assert {"task-1": [1]} == versions(assert_sound(desk.topic, done))
+    assert [it.version for it in done] == [1] * 8
+    assert versions(assert_sound(desk.topic, done)) == {"task-1": [1]}
 
 
 def test_many_threads_append_to_one_aggregate_at_whatever_version(desk: Desk) -> None:
@@ -104,7 +104,7 @@ def test_the_appends_of_one_call_have_outcomes_of_their_own(desk: Desk) -> None:
     call.wait()
     outcomes = [type(it.outcome) for it in call.waitings]
     assert [Appended, ConcurrencyError, Appended] == outcomes
-    assert {"task-1": [1, 2]} == versions(read_log(desk.topic))
+    assert versions(read_log(desk.topic)) == {"task-1": [1, 2]}
 
 
 def test_a_callback_is_called_when_a_call_is_done(desk: Desk) -> None:
@@ -118,7 +118,7 @@ def test_a_callback_is_called_when_a_call_is_done(desk: Desk) -> None:
 def test_a_record_that_is_too_large_is_refused_before_anything_is_written(desk: Desk) -> None:
     with pytest.raises(InvalidInput, match="makes a record of"):
         desk.append("task-1", 0, body=b"x" * 1_000_000)
-    assert [] == read_log(desk.topic)
+    assert read_log(desk.topic) == []
 
 
 def test_more_appends_than_may_wait_are_refused(kafka_address: str) -> None:
@@ -131,14 +131,14 @@ def test_more_appends_than_may_wait_are_refused(kafka_address: str) -> None:
     with desk:
         for call in calls:
             call.wait()
-    assert [1, 2] == sorted(it.version for it in read_log(desk.topic))
+    assert sorted(it.version for it in read_log(desk.topic)) == [1, 2]
 
 
 def test_an_append_that_is_not_begun_by_its_deadline_is_given_up(kafka_address: str) -> None:
     desk = Desk(new_topic(kafka_address), timeout=0)
     with desk, pytest.raises(StoreBusy):
         desk.append("task-1")
-    assert [] == read_log(desk.topic)
+    assert read_log(desk.topic) == []
 
 
 def test_close_sees_through_what_was_accepted_and_leaves_no_thread(kafka_address: str) -> None:
@@ -149,7 +149,7 @@ def test_close_sees_through_what_was_accepted_and_leaves_no_thread(kafka_address
             desk.writer.put(call)
     outcomes = [call.waitings[0].outcome for call in calls]
     done = [it for it in outcomes if isinstance(it, Appended)]
-    assert 500 == len(done)
+    assert len(done) == 500
     assert before == set(threading.enumerate())
     with pytest.raises(StoreClosed):
         desk.append("task-1")
@@ -168,4 +168,4 @@ def test_a_child_process_cannot_use_the_writer_of_its_parent(desk: Desk) -> None
             os._exit(0)
         os._exit(1)
     assert (child, 0) == os.waitpid(child, 0)
-    assert 2 == desk.append("task-1").version
+    assert desk.append("task-1").version == 2

@@ -34,10 +34,10 @@ def test_each_version_has_one_winner(kafka_address: str) -> None:
     with Desk(topic) as one, Desk(topic) as two, Desk(topic) as three:
         won, lost = race([one, two, three], 20)
         rejected = [it.tail.rejected for it in (one, two, three)]
-    assert 60 == len(won) + len(lost)
+    assert len(won) + len(lost) == 60
     assert list(range(1, len(won) + 1)) == sorted(it.version for it in won)
     assert len(won) == len(assert_sound(topic, won))
-    assert [[], [], []] == rejected
+    assert rejected == [[], [], []]
 
 
 def test_without_the_read_back_two_writers_commit_one_version(
@@ -69,7 +69,7 @@ def test_an_append_without_expected_version_never_loses(kafka_address: str) -> N
             done.extend(desk.append(f"task-{number % 3}") for _ in range(10))
 
         in_threads(6, work)
-    assert 60 == len(assert_sound(topic, done))
+    assert len(assert_sound(topic, done)) == 60
 
 
 def test_a_version_that_another_writer_was_told_is_known_here(kafka_address: str) -> None:
@@ -86,6 +86,6 @@ def test_processes_that_race_leave_a_sound_log(kafka_address: str, aggregates: i
     with writing(topic, count=3, callers=4, aggregates=aggregates) as writers:
         for writer in writers:
             writer.wait_for(40)
-        assert [0, 0, 0] == [writer.end(signal.SIGTERM) for writer in writers]
+        assert [writer.end(signal.SIGTERM) for writer in writers] == [0, 0, 0]
         assert_sound(topic, acknowledged(writers))
-        assert [[]] * 3 == [said[1] for it in writers for said in it.said if said[0] == "rejected"]
+        assert [said[1] for it in writers for said in it.said if said[0] == "rejected"] == [[]] * 3

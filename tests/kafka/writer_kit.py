@@ -158,9 +158,10 @@ class Desk:
         self.tail = MemoryTail(topic, self.index, self.view, self.in_flight)
         self.proposals = ProposalTail(consumer_settings(topic.address), start, self.view)
         self._admin = AdminClient({"bootstrap.servers": topic.address, "log_level": 0})
+        self.ends = Ends(self._admin)
         settings = producer_settings(topic.address, self.writer_id)
         self.writer = Writer(
-            settings, self.view, self.in_flight, self.index, Ends(self._admin),
+            settings, self.view, self.in_flight, self.index, self.ends,
             AvroCodec(EventTypes(), lambda _: None), **options,
         )  # fmt: skip
         self.helper = Helper(settings, self.view)
@@ -211,7 +212,7 @@ class Desk:
 
     def catch_up(self) -> None:
         """Return when the index is where the log is now."""
-        ends = Ends(self._admin)(self.topic.homes, committed=True)
+        ends = self.ends(self.topic.homes, committed=True)
         assert self.view.wait(lambda: self.view.has_applied(ends), time.monotonic() + SECONDS)
 
 

@@ -1,0 +1,48 @@
+"""Turns: writers who want the same aggregates go one after the other, without a word to each other.
+
+All of them see the same proposals in the log. Whoever proposed last goes last; whoever waits for
+longest goes at once, the next one a little later, in case the first has nothing to write. Wrong
+guesses cost an aborted transaction, never more.
+"""
+
+from __future__ import annotations
+
+import random
+from time import monotonic
+
+from eventkit.kafka.view import View
+
+_ACTIVE = 0.5  # seconds a rival counts after its last proposal
+_SHORTEST, _LONGEST = 0.003, 0.03  # seconds
+
+
+class Turns:
+    """When it is our turn.
+
+    Parameters:
+        view: who proposed what, and when.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._went_at = 0.0
+        self._slot = 0.006
+        self._lost = 0
+        self._jitter = 0.0
+
+    def went(self, took: float) -> None:
+        """We proposed and won; `took` seconds from the first record to the last one's offset."""
+        self._went_at = monotonic()
+        self._lost, self._jitter = 0, 0.0
+        self._slot = min(max(0.8 * self._slot + 0.3 * took, _SHORTEST), _LONGEST)
+
+    def lost(self) -> None:
+        """We proposed and lost: somebody else thought that it was their turn as well."""
+        self._lost = min(self._lost + 1, 4)
+        self._jitter = random.random() * self._lost * self._slot  # noqa: S311 - spreads rivals
+
+    def begins(self) -> float:
+        """When our turn begins (`time.monotonic`), as far as can be told now."""
+        rivals = [at for at in self._view.writers.copy().values() if at > monotonic() - _ACTIVE]
+        before_us = sum(1 for at in rivals if at < self._went_at)
+        return max(self._went_at, *rivals, 0.0) + before_us * self._slot + self._jitter

@@ -13,12 +13,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from time import monotonic, sleep
 from typing import Any
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     KafkaError,
+    KafkaException,
     Message,
     Producer,
     TopicPartition,
@@ -30,6 +32,8 @@ from eventkit.kafka.gate import FORMAT, TopicRecord
 from eventkit.kafka.settings import KafkaSettings
 
 _TOPIC = "topic:"
+_PAUSE = 0.02
+"""Seconds between two looks for the topic."""
 
 
 class Registry:
@@ -64,9 +68,12 @@ class Registry:
             settings = self._settings.consumer("read_committed")
             consumer = self._settings.opened(Consumer, settings)
             try:
+                self._await_topic(consumer)
                 consumer.assign([TopicPartition(self._topic, 0, self._next)])
                 while self._take(consumer.poll(self._timeout)):
                     pass
+            except KafkaException as error:
+                raise failure(error.args[0], f"reading {self._topic}", self._settings) from error
             finally:
                 consumer.close()
 
@@ -78,10 +85,14 @@ class Registry:
         """
         errors: list[KafkaError | None] = []
         producer = self._settings.opened(Producer, self._settings.producer(None))
-        producer.produce(
-            self._topic, text, key, partition=0, on_delivery=lambda error, _: errors.append(error)
-        )
-        producer.flush(self._timeout)
+        try:
+            self._await_topic(producer)
+            producer.produce(
+                self._topic, text, key, 0, on_delivery=lambda error, _: errors.append(error)
+            )
+            producer.flush(self._timeout)
+        except KafkaException as error:
+            raise failure(error.args[0], f"writing {self._topic}", self._settings) from error
         if not errors:
             producer.purge()
             raise self._late("written")
@@ -106,6 +117,19 @@ class Registry:
     def topics(self) -> list[str]:
         """The topics of events that are recorded, as of the last `refresh`."""
         return sorted(key.removeprefix(_TOPIC) for key in self._texts if key.startswith(_TOPIC))
+
+    def _await_topic(self, client: Consumer | Producer) -> None:
+        """Return when the client knows the topic, which may have been made just now.
+
+        A client that is used before it knows any broker tries again after half a second.
+        """
+        deadline = monotonic() + self._timeout
+        while (
+            error := client.list_topics(self._topic, self._timeout).topics[self._topic].error
+        ) is not None:
+            if monotonic() > deadline:
+                raise KafkaException(error)
+            sleep(_PAUSE)
 
     def _take(self, message: Message | None) -> bool:
         """Keep what a message says; False at the end of the topic."""

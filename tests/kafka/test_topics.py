@@ -1,6 +1,7 @@
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import (
@@ -30,7 +31,9 @@ from eventkit.kafka.gate import Finding, Severity, TopicRecord
 from eventkit.kafka.names import Names
 from eventkit.kafka.registry import Registry
 from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.store import KafkaStore
 from eventkit.kafka.topics import Topics
+from tests.contract.domain import ParcelMoved
 from tests.kafka.clients import SECONDS
 from tests.kafka.plugin import Brokers
 from tools.broker.cluster import Cluster as Broker
@@ -106,6 +109,14 @@ def test_topics_that_were_made_are_let_through(log: Log) -> None:
     assert topics.check([CATEGORY]) == []
     assert topics.require([CATEGORY]) == {CATEGORY: 3}
     assert topics.categories() == [CATEGORY]
+
+
+def test_a_store_writes_to_topics_that_were_made_and_reads_them(log: Log, tmp_path: Path) -> None:
+    log.topics.create(CATEGORY, 3, 1)
+    for version in (1, 2):
+        index = tmp_path / f"{version}.db"
+        with KafkaStore(log.settings.bootstrap, index=index, prefix=log.names.prefix) as store:
+            assert store.append("task-1", [ParcelMoved(place="x")]).version == version
 
 
 def test_a_log_without_topics_has_no_categories(log: Log) -> None:

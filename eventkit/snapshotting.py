@@ -86,14 +86,10 @@ class Snapshotter(Generic[_A]):
             self._complained = True
 
     def _values(self, aggregate: _A) -> dict[str, object]:
-        values = state_of(aggregate)
-        unset = [name for name in self._model.model_fields if name not in values]
-        if unset:
-            raise AggregateError(f"its field {unset[0]!r} has no value yet; give it a default.")
         undeclared = undeclared_state(aggregate)
         if undeclared:
             raise AggregateError(
                 f"{self._class.__name__} keeps {min(undeclared)!r} outside its typed fields, where "
                 f"a snapshot would lose it; declare it: {min(undeclared)}: <type>"
             )
-        return values
+        return state_of(aggregate)

@@ -1,0 +1,314 @@
+"""Repositories: load, decide, save; and again when somebody else was faster."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from eventkit import (
+    Aggregate,
+    AggregateNotFound,
+    ConcurrencyError,
+    Event,
+    Metadata,
+    Repository,
+    apply,
+)
+from eventkit.errors import InvalidAggregateId, InvalidInput, MissingApply
+from eventkit.sqlite import SqliteStore
+
+NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
+ANN = Metadata(caused_by_user="ann", timestamp=NOON)
+
+
+class SeatTaken(Event):
+    by: str
+
+
+class SeatFreed(Event):
+    pass
+
+
+class Seat(Aggregate):
+    by: str | None = None
+
+    def take(self, who: str) -> str:
+        if self.by is not None:
+            raise ValueError(self.by)
+        self.record(SeatTaken(by=who))
+        return f"taken by {who}"
+
+    @apply
+    def _taken(self, event: SeatTaken) -> None:
+        self.by = event.by
+
+    @apply
+    def _freed(self, _event: SeatFreed) -> None:
+        self.by = None
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with SqliteStore(tmp_path / "events.db") as store:
+        yield store
+
+
+@pytest.fixture
+def seats(store: SqliteStore) -> Repository[Seat]:
+    return Repository(store, Seat)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Collect the pauses between attempts instead of making them; chance is always 1."""
+    made: list[float] = []
+    monkeypatch.setattr("eventkit.repository.time.sleep", made.append)
+    monkeypatch.setattr("eventkit.repository.random.random", lambda: 1.0)
+    return made
+
+
+def test_what_was_saved_can_be_got(seats: Repository[Seat], store: SqliteStore) -> None:
+    seat = Seat("seat-1")
+    seat.take("ann")
+    done = seats.save(seat, ANN)
+    assert done is not None
+    assert (done.aggregate_id, done.version) == ("seat-1", 1)
+    assert seats.get("seat-1") == seat
+    assert [item.metadata for item in store.get_events("seat-1")] == [ANN]
+
+
+def test_saving_nothing_does_nothing(seats: Repository[Seat], store: SqliteStore) -> None:
+    assert seats.save(Seat("seat-1")) is None
+    assert store.get_events("seat-1") == []
+
+
+def test_a_saved_aggregate_can_go_on(seats: Repository[Seat]) -> None:
+    seat = Seat("seat-1")
+    for name in ("ann", "bob"):
+        seat.take(name)
+        seats.save(seat)
+        seat.record(SeatFreed())
+    seats.save(seat)
+    assert (seats.get("seat-1").version, seats.get("seat-1").by) == (4, None)
+
+
+def test_who_saves_second_loses_and_keeps_what_was_decided(seats: Repository[Seat]) -> None:
+    one, two = Seat("seat-1"), Seat("seat-1")
+    one.take("ann")
+    two.take("bob")
+    seats.save(one)
+    with pytest.raises(ConcurrencyError) as caught:
+        seats.save(two)
+    assert (caught.value.expected, caught.value.actual) == (0, 1)
+    assert list(two.pending_events) == [SeatTaken(by="bob")]
+    assert seats.get("seat-1").by == "ann"
+
+
+def test_saving_again_what_was_saved_without_knowing_writes_it_once(
+    seats: Repository[Seat], store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seat = Seat("seat-1")
+    seat.take("ann")
+    append = store.append
+
+    def fails_late(*arguments: object, **options: object) -> None:
+        append(*arguments, **options)  # type: ignore[arg-type]
+        raise TimeoutError
+
+    monkeypatch.setattr(store, "append", fails_late)
+    with pytest.raises(TimeoutError):
+        seats.save(seat)
+    monkeypatch.undo()
+    done = seats.save(seat)
+    assert done is not None
+    assert (done.version, done.already_recorded) == (1, True)
+    assert seats.get("seat-1").version == 1
+
+
+def test_an_aggregate_without_an_id_cannot_be_saved(seats: Repository[Seat]) -> None:
+    seat = Seat()
+    seat.take("ann")
+    with pytest.raises(InvalidAggregateId):
+        seats.save(seat)
+
+
+@pytest.mark.parametrize("aggregate_id", ["seat", "", "seat-"])
+def test_what_is_no_id_is_refused(seats: Repository[Seat], aggregate_id: str) -> None:
+    with pytest.raises((InvalidAggregateId, AggregateNotFound)):
+        seats.get(aggregate_id)
+
+
+def test_an_aggregate_without_events_is_not_found(seats: Repository[Seat]) -> None:
+    with pytest.raises(AggregateNotFound, match="seat-1 has no events") as caught:
+        seats.get("seat-1")
+    assert caught.value.aggregate_id == "seat-1"
+
+
+def test_an_event_the_class_cannot_apply_is_named(
+    seats: Repository[Seat], store: SqliteStore
+) -> None:
+    class SeatPainted(Event):
+        pass
+
+    store.append("seat-1", [SeatPainted()])
+    with pytest.raises(MissingApply, match="Seat has no @apply method for SeatPainted"):
+        seats.get("seat-1")
+
+
+class TestTimeTravel:
+    @pytest.fixture(autouse=True)
+    def _history(self, store: SqliteStore) -> None:
+        for hour, event in enumerate([SeatTaken(by="ann"), SeatFreed(), SeatTaken(by="bob")]):
+            metadata = Metadata(timestamp=NOON + timedelta(hours=hour))
+            store.append("seat-1", [event], metadata=metadata)
+
+    @pytest.mark.parametrize(("version", "by"), [(1, "ann"), (2, None), (3, "bob")])
+    def test_back_to_a_version(self, seats: Repository[Seat], version: int, by: str | None) -> None:
+        seat = seats.get("seat-1", version=version)
+        assert (seat.version, seat.by) == (version, by)
+
+    @pytest.mark.parametrize(("minutes", "by"), [(0, "ann"), (59, "ann"), (60, None), (999, "bob")])
+    def test_back_to_a_moment(self, seats: Repository[Seat], minutes: int, by: str | None) -> None:
+        assert seats.get("seat-1", as_of=NOON + timedelta(minutes=minutes)).by == by
+
+    def test_a_version_and_a_moment_bound_each_other(self, seats: Repository[Seat]) -> None:
+        late, early = NOON + timedelta(hours=9), NOON
+        assert seats.get("seat-1", version=2, as_of=late).version == 2
+        assert seats.get("seat-1", version=2, as_of=early).version == 1
+
+    def test_the_future_is_not_found(self, seats: Repository[Seat]) -> None:
+        with pytest.raises(AggregateNotFound, match="is at version 3; there is no version 4"):
+            seats.get("seat-1", version=4)
+
+    def test_the_time_before_is_not_found(self, seats: Repository[Seat]) -> None:
+        with pytest.raises(AggregateNotFound, match="had no events at 2024-02-29T11:59"):
+            seats.get("seat-1", as_of=NOON - timedelta(minutes=1))
+
+    @pytest.mark.parametrize("version", [0, -1])
+    def test_there_is_no_version_before_1(self, seats: Repository[Seat], version: int) -> None:
+        with pytest.raises(InvalidInput):
+            seats.get("seat-1", version=version)
+
+    def test_a_moment_needs_a_time_zone(self, seats: Repository[Seat]) -> None:
+        with pytest.raises(InvalidInput, match="time zone"):
+            seats.get("seat-1", as_of=NOON.replace(tzinfo=None))
+
+    def test_an_aggregate_of_the_past_cannot_be_saved_over_the_present(
+        self, seats: Repository[Seat]
+    ) -> None:
+        seat = seats.get("seat-1", version=2)
+        seat.take("eve")
+        with pytest.raises(ConcurrencyError):
+            seats.save(seat)
+
+
+class TestEdit:
+    def test_what_is_recorded_inside_is_saved_at_the_end(self, seats: Repository[Seat]) -> None:
+        with seats.edit("seat-1", ANN) as seat:
+            seat.take("ann")
+        with seats.edit("seat-1") as seat:
+            seat.record(SeatFreed())
+            seat.take("bob")
+        assert (seats.get("seat-1").version, seats.get("seat-1").by) == (3, "bob")
+
+    def test_an_error_inside_saves_nothing(
+        self, seats: Repository[Seat], store: SqliteStore
+    ) -> None:
+        def spoil() -> None:
+            with seats.edit("seat-1") as seat:
+                seat.take("ann")
+                seat.take("bob")
+
+        with pytest.raises(ValueError, match="ann"):
+            spoil()
+        assert store.get_events("seat-1") == []
+
+    def test_a_conflict_is_raised(self, seats: Repository[Seat], store: SqliteStore) -> None:
+        def lose() -> None:
+            with seats.edit("seat-1") as seat:
+                seat.take("ann")
+                store.append("seat-1", [SeatTaken(by="bob")])
+
+        with pytest.raises(ConcurrencyError):
+            lose()
+        assert seats.get("seat-1").by == "bob"
+
+
+class TestExecute:
+    def test_a_command_runs_on_the_aggregate_and_its_result_comes_back(
+        self, seats: Repository[Seat], store: SqliteStore
+    ) -> None:
+        assert seats.execute("seat-1", lambda seat: seat.take("ann"), ANN) == "taken by ann"
+        assert [item.metadata for item in store.get_events("seat-1")] == [ANN]
+
+    def test_a_command_that_lost_runs_again_on_what_is_there_then(
+        self, seats: Repository[Seat], store: SqliteStore, pauses: list[float]
+    ) -> None:
+        seen: list[tuple[int, str | None]] = []
+
+        def take(seat: Seat) -> None:
+            seen.append((seat.version, seat.by))
+            if len(seen) < 3:
+                store.append("seat-1", [SeatTaken(by=f"rival {len(seen)}"), SeatFreed()])
+            seat.take("ann")
+
+        seats.execute("seat-1", take)
+        assert seen == [(0, None), (2, None), (4, None)]
+        assert (seats.get("seat-1").version, seats.get("seat-1").by) == (5, "ann")
+        assert pauses == [0.002, 0.004]
+
+    def test_a_command_that_always_loses_gives_up_with_the_conflict(
+        self, seats: Repository[Seat], store: SqliteStore, pauses: list[float]
+    ) -> None:
+        def lose(seat: Seat) -> None:
+            store.append("seat-1", [SeatFreed()])
+            seat.record(SeatFreed())
+
+        with pytest.raises(ConcurrencyError) as caught:
+            seats.execute("seat-1", lose, attempts=10)
+        assert (caught.value.expected, caught.value.actual) == (9, 10)
+        assert pauses == [0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.25, 0.25]
+
+    def test_an_error_of_the_command_is_raised_at_once(
+        self, seats: Repository[Seat], store: SqliteStore
+    ) -> None:
+        runs: list[int] = []
+
+        def fail(seat: Seat) -> None:
+            runs.append(seat.version)
+            seat.take("ann")
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            seats.execute("seat-1", fail)
+        assert (runs, store.get_events("seat-1")) == ([0], [])
+
+    def test_a_command_may_decide_to_do_nothing(self, seats: Repository[Seat]) -> None:
+        assert seats.execute("seat-1", lambda seat: seat.by) is None
+
+    @pytest.mark.parametrize("attempts", [0, -1])
+    def test_there_is_at_least_one_attempt(self, seats: Repository[Seat], attempts: int) -> None:
+        with pytest.raises(InvalidInput):
+            seats.execute("seat-1", lambda seat: seat.take("ann"), attempts=attempts)
+
+
+@pytest.mark.parametrize("every", [0, -1])
+def test_snapshots_are_taken_every_so_many_events(store: SqliteStore, every: int) -> None:
+    with pytest.raises(InvalidInput):
+        Repository(store, Seat, snapshot_every=every)
+
+
+def test_a_repository_makes_its_store_read_with_the_classes_of_its_aggregate(
+    store: SqliteStore,
+) -> None:
+    def other_class_of_the_same_name() -> type[Event]:
+        class SeatTaken(Event):
+            other: str = ""
+
+        return SeatTaken
+
+    other_class_of_the_same_name()
+    with SqliteStore(store._path) as second:
+        second.append("seat-1", [SeatTaken(by="ann")])
+    assert Repository(store, Seat).get("seat-1").by == "ann"

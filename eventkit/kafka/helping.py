@@ -24,7 +24,7 @@ log = logging.getLogger("eventkit.kafka")
 
 STALL_TIMEOUT = 2.0
 """Seconds a record of another writer may stay undecided."""
-_LOOK = 0.2
+_LOOK = 0.1
 _STEP = 5.0
 _SWEEP_AFTER = 0.5
 

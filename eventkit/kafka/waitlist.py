@@ -24,7 +24,7 @@ MOST_RECORDS = 20_000
 
 _HOT_FOR = 1.0  # seconds after a race
 _LOOK_AGAIN = 0.001  # seconds until what a rival proposed is looked at again
-_GATHER = 0.003  # seconds
+_GATHER = 0.001  # seconds in which nobody comes: it is not worth waiting any longer
 _WORTH_WAITING = 16  # appends
 
 
@@ -116,12 +116,12 @@ class WaitList:
             return self._pick(monotonic())
 
     def _gather(self, returning: int) -> None:
-        self._wanted = min(len(self._queue) + returning * 7 // 8, MOST_APPENDS)
-        deadline = monotonic() + _GATHER
-        while len(self._queue) < self._wanted and not self._closing:
-            left = deadline - monotonic()
-            if left <= 0 or not self._ready.wait(left):
-                break
+        """Wait as long as callers keep coming, but for all who may."""
+        self._wanted = min(len(self._queue) + returning, MOST_APPENDS)
+        before = -1
+        while before < len(self._queue) < self._wanted and not self._closing:
+            before = len(self._queue)
+            self._ready.wait(_GATHER)
         self._wanted = 1
 
     def expire(self, error: EventkitError) -> None:

@@ -2,30 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from eventkit.errors import InvalidUrl
+from eventkit.errors import InvalidUrl, StoreUnavailable
 from eventkit.sqlite import SqliteStore
 from eventkit.store import EventStore
 
-_EXAMPLES = "Write sqlite:///events.db (a file here) or sqlite:////var/lib/app/events.db (a path)."
+if TYPE_CHECKING:
+    from eventkit.kafka.settings import Setting
+    from eventkit.kafka.store import KafkaStore
+
+_EXAMPLES = (
+    "Write sqlite:///events.db (a file here), sqlite:////var/lib/app/events.db (a path) or "
+    "kafka://host:9092."
+)
 
 
-def connect(url: str) -> EventStore:
+def connect(
+    url: str,
+    *,
+    index: str | Path | None = None,
+    kafka: Mapping[str, Setting] | None = None,
+) -> EventStore:
     """Open the event store at a URL.
 
     Parameters:
         url: `sqlite:///events.db`, relative to the working directory, or
             `sqlite:////absolute/path.db`. `?timeout=SECONDS` is how long to wait for the write
             lock of another process (10 unless given).
+            `kafka://host:9092`, or several addresses with commas. `?index=FILE` as below;
+            `?timeout=SECONDS` is how long an append may take (30 unless given); `?prefix=TEXT` is
+            what the names of all topics begin with; an option with a `.` is a setting of
+            librdkafka, `?config=FILE` names a file of such settings.
+        index: of a store on Kafka: the file that keeps the local copy of the log. All processes of
+            a host may share one. Without it the copy is made anew at each start, in a temporary
+            folder.
+        kafka: settings of librdkafka (TLS, SASL, client id ...), for all connections.
 
     Raises:
         InvalidUrl: the URL leads nowhere.
+        InvalidSetting: librdkafka or eventkit cannot take a setting.
         StoreError: the store cannot be opened; the message says why.
     """
     parts = urlsplit(url)
     match parts.scheme:
+        case "kafka":
+            return _kafka(url, index, kafka)
+        case "sqlite" if index is not None or kafka is not None:
+            raise InvalidUrl(url, "index and kafka are for a store on Kafka")
         case "sqlite":
             return _sqlite(url, parts.netloc, parts.path, dict(parse_qsl(parts.query)))
         case "":
@@ -37,11 +64,41 @@ def connect(url: str) -> EventStore:
 def _sqlite(url: str, netloc: str, path: str, options: dict[str, str]) -> SqliteStore:
     if netloc or len(path) < 2:  # noqa: PLR2004 - "/" and a name
         raise InvalidUrl(url, f"it names no file; mind the three slashes. {_EXAMPLES}")
-    timeout = options.pop("timeout", "10")
-    if options:
-        raise InvalidUrl(url, f"unknown option {min(options)!r}; there is: timeout")
+    _check_options(url, options, "timeout")
+    return SqliteStore(Path(unquote(path[1:])), timeout=_seconds(url, options, "10"))
+
+
+def _kafka(url: str, index: str | Path | None, given: Mapping[str, Setting] | None) -> KafkaStore:
     try:
-        seconds = float(timeout)
+        # Only here: SQLite's users need no Kafka client.
+        from eventkit.kafka.store import KafkaStore  # noqa: PLC0415
+        from eventkit.kafka.urls import parse_url  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "confluent_kafka":
+            raise
+        raise StoreUnavailable(
+            "a store on Kafka needs the package confluent-kafka: "
+            "pip install 'eventkit-kafka[kafka]'"
+        ) from error
+    settings, options = parse_url(url, given)
+    _check_options(url, options, "index", "prefix", "timeout")
+    return KafkaStore(
+        settings,
+        index=index or options.get("index"),
+        prefix=options.get("prefix", ""),
+        timeout=_seconds(url, options, "30"),
+    )
+
+
+def _check_options(url: str, options: Mapping[str, str], *known: str) -> None:
+    unknown = sorted(options.keys() - {*known})
+    if unknown:
+        raise InvalidUrl(url, f"unknown option {unknown[0]!r}; there is: {', '.join(known)}")
+
+
+def _seconds(url: str, options: Mapping[str, str], default: str) -> float:
+    timeout = options.get("timeout", default)
+    try:
+        return float(timeout)
     except ValueError as error:
         raise InvalidUrl(url, f"timeout is a number of seconds, not {timeout!r}") from error
-    return SqliteStore(Path(unquote(path[1:])), timeout=seconds)

@@ -1,19 +1,15 @@
-"""Which topics a store reads, as the cluster has them."""
+"""Which partitions a store reads: those of all categories that were recorded and are safe."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from confluent_kafka import KafkaException, TopicCollection
-
-from eventkit.errors import StoreUnavailable
-from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.index import Partition
 from eventkit.kafka.indexfile import LogId
+from eventkit.kafka.names import Names
 from eventkit.kafka.rule import Home
-
-EVENTS = ".events"
+from eventkit.kafka.topics import Topics
 
 
 class LogLayout(NamedTuple):
@@ -22,54 +18,28 @@ class LogLayout(NamedTuple):
     Parameters:
         log_id: tells this log from others.
         homes: all partitions.
-        topics: the topic of each category.
-        partitions: how many partitions each topic has.
+        partitions: how many partitions the topic of each category has.
     """
 
     log_id: LogId
     homes: Mapping[Partition, Home]
-    topics: Mapping[str, str]
     partitions: Mapping[str, int]
 
 
-def layout_of(cluster: Cluster, prefix: str) -> LogLayout:
+def layout_of(topics: Topics, names: Names) -> LogLayout:
     """The topics of events that are there.
 
-    Parameters:
-        cluster: the connection.
-        prefix: what stands before the category in the names of topics.
-
     Raises:
-        StoreUnavailable: no broker answers.
+        TopicUnsafe: one can lose or reorder history; nothing is read or written then.
+        KafkaUnavailable: no broker answers, or not for this user.
     """
-    try:
-        listed = cluster.admin.list_topics(timeout=cluster.timeout)
-    except KafkaException as error:
-        raise StoreUnavailable(
-            f"no Kafka answers at {cluster.settings.bootstrap} ({error.args[0].str()}). Is the "
-            "address right, and the broker up?"
-        ) from error
-    names = [
-        name
-        for name in listed.topics
-        if name.startswith(prefix) and name.endswith(EVENTS) and len(name) > len(prefix + EVENTS)
-    ]
-    ids = _ids(cluster, names)
-    topics = {name[len(prefix) : -len(EVENTS)]: name for name in sorted(names)}
-    partitions = {name: len(listed.topics[name].partitions) for name in names}
+    categories = topics.categories()
+    partitions = topics.require(categories) if categories else {}
+    records = {names.events(it): topics.registry.topic(names.events(it)) for it in categories}
+    ids = {topic: record.topic_id for topic, record in records.items() if record is not None}
     homes = {
-        (name, part): Home(category, part, partitions[name])
-        for category, name in topics.items()
-        for part in range(partitions[name])
+        (names.events(category), part): Home(category, part, count)
+        for category, count in partitions.items()
+        for part in range(count)
     }
-    return LogLayout(LogId(f"{listed.cluster_id} {prefix}", ids), homes, topics, partitions)
-
-
-def _ids(cluster: Cluster, names: list[str]) -> dict[str, str]:
-    if not names:
-        return {}
-    answers = cluster.admin.describe_topics(TopicCollection(names), request_timeout=cluster.timeout)
-    try:
-        return {name: str(it.result(cluster.timeout).topic_id) for name, it in answers.items()}
-    except (KafkaException, TimeoutError) as error:
-        raise StoreUnavailable(f"the topics cannot be described: {error}") from error
+    return LogLayout(LogId(names.registry, ids), homes, partitions)

@@ -28,11 +28,12 @@ from eventkit.kafka.indexfile import connect_index
 from eventkit.kafka.inflight import Call, InFlight, Waiting
 from eventkit.kafka.layout import layout_of
 from eventkit.kafka.murmur2 import partition_for
+from eventkit.kafka.names import Names
 from eventkit.kafka.proposals import ProposalTail
 from eventkit.kafka.records import new_records
-from eventkit.kafka.schemas import TOPIC as SCHEMAS_TOPIC
 from eventkit.kafka.schemas import Schemas
-from eventkit.kafka.settings import KafkaSettings, Setting
+from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.topics import Topics
 from eventkit.kafka.view import View
 from eventkit.kafka.writer import Writer
 from eventkit.sqlite.failures import translated
@@ -65,10 +66,9 @@ class KafkaStore:
     Snapshots are kept in the index.
 
     Parameters:
-        bootstrap: `host:port`, or several with commas.
+        kafka: how to connect: `host:port`, or several with commas; or with librdkafka's settings.
         index: the file; made where there is none. None keeps one in a temporary folder that goes
             when the store is closed, so that each start reads the whole log.
-        kafka: librdkafka's settings, for all connections.
         prefix: what stands before the category in the names of topics.
         timeout: seconds that an append may take, and each answer of the brokers.
         types: the event classes to read; all of this process unless given.
@@ -82,17 +82,16 @@ class KafkaStore:
 
     def __init__(
         self,
-        bootstrap: str,
+        kafka: str | KafkaSettings,
         *,
         index: str | Path | None = None,
-        kafka: Mapping[str, Setting] | None = None,
         prefix: str = "",
         timeout: float = 30.0,
         types: EventTypes | None = None,
         on_catch_up: Callable[[CatchUp], None] | None = None,
     ) -> None:
-        self._settings = KafkaSettings(bootstrap, kafka)
-        self._where = f"kafka://{bootstrap}"
+        self._settings = KafkaSettings(kafka) if isinstance(kafka, str) else kafka
+        self._where = f"kafka://{self._settings.bootstrap}"
         self._timeout = timeout
         self._types = EventTypes(ALL_EVENT_TYPES) if types is None else types
         self._process = os.getpid()
@@ -100,8 +99,11 @@ class KafkaStore:
         self._closing = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="eventkit-") if index is None else None
         self._path = Path(self._folder.name, "index.db") if self._folder else Path(index or "")
+        self._names = Names(prefix)
         cluster = Cluster(self._settings)
-        self._layout = layout_of(cluster, prefix)
+        topics = Topics(cluster, self._names)
+        self._registry = topics.registry
+        self._layout = layout_of(topics, self._names)
         self._ends = Ends(cluster.admin)
         self._checked: set[type[Event]] = set()
         consumer = self._settings.consumer("read_committed")
@@ -109,21 +111,18 @@ class KafkaStore:
             self._path, self._layout.log_id, self._layout.homes, consumer, timeout=_SQLITE_TIMEOUT
         )
         try:
-            self._open(f"{prefix}{SCHEMAS_TOPIC}", on_catch_up)
+            self._open(on_catch_up)
         except BaseException:
             self._following.close()
             raise
 
-    def _open(self, schemas: str, on_catch_up: Callable[[CatchUp], None] | None) -> None:
+    def _open(self, on_catch_up: Callable[[CatchUp], None] | None) -> None:
         partitions = self._following.prepare()
         self._log = SqliteLog(
             self._types, self._connect, self._check_usable, str(self._path),
             layout=partitions, fetch_schema=self._fetch_schema,
         )  # fmt: skip
-        self._schemas = Schemas(
-            self._settings, schemas, self._log.load_schema, self._save_schemas,
-            timeout=self._timeout,
-        )  # fmt: skip
+        self._schemas = Schemas(self._registry, self._log.load_schema, self._save_schemas)
         self._snapshots = SqliteSnapshots(
             self._connect, self._log.reading, self._check_usable, self._log.codec, str(self._path)
         )
@@ -255,8 +254,8 @@ class KafkaStore:
         with self._closing:
             if self._closed:
                 return
+            self._writer.close()  # refuses appends from here on; those it has still read the index
             self._closed = True
-            self._writer.close()
             self._proposals.stop()
             self._following.stop()
             self._helper.close()
@@ -297,7 +296,7 @@ class KafkaStore:
     def _waiting(self, asked: Append) -> Waiting:
         asked.check()
         aggregate_id, events, expected, metadata, given = asked
-        topic = self._topic_of(aggregate_id)
+        partitions = self._partitions_of(category_of(aggregate_id))
         event_ids = tuple([new_event_id() for _ in events] if given is None else given)
         for event in events:
             if type(event) not in self._checked:
@@ -311,21 +310,21 @@ class KafkaStore:
             else to_micros(metadata.timestamp),
             metadata,
         )
-        part = partition_for(records[0].key, self._layout.partitions[topic])
+        topic = self._names.events(category_of(aggregate_id))
+        part = partition_for(records[0].key, partitions)
         return Waiting(
             aggregate_id, (topic, part), records, event_ids, expected,
             monotonic() + self._timeout, given=given is not None,
         )  # fmt: skip
 
-    def _topic_of(self, aggregate_id: str) -> str:
-        category = category_of(aggregate_id)
-        topic = self._layout.topics.get(category)
-        if topic is None:
+    def _partitions_of(self, category: str) -> int:
+        partitions = self._layout.partitions.get(category)
+        if partitions is None:
             raise StoreUnavailable(
-                f"{self._where} had no topic for the category {category!r} when it was opened. "
-                f"Create it (eventkit topics create {category}) and open the store again."
+                f"{self._where} had no topics for the category {category!r} when it was opened. "
+                f"Make them (eventkit topics create {category}) and open the store again."
             )
-        return topic
+        return partitions
 
     def _check_schema(self, cls: type[Event]) -> None:
         self._types.bind(cls)

@@ -25,6 +25,8 @@ log = logging.getLogger("eventkit.kafka")
 STALL_TIMEOUT = 2.0
 """Seconds a record of another writer may stay undecided."""
 _LOOK = 0.1
+_SETTLED = 0.3
+"""Seconds it must be the oldest: behind another one, it may be decided long since, and not seen."""
 _STEP = 5.0
 _SWEEP_AFTER = 0.5
 
@@ -77,7 +79,8 @@ class Helper:
         return [
             (partition, rival)
             for partition, rival in oldest.items()
-            if self._since[partition, rival.offset] + self._stall_timeout <= now
+            if rival.seen_at + self._stall_timeout <= now
+            and self._since[partition, rival.offset] + _SETTLED <= now
         ]
 
     def _help(self, partition: Partition, rival: Rival) -> None:

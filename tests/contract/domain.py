@@ -9,7 +9,7 @@ from eventkit.events import ALL_EVENT_TYPES
 OpenStore = Callable[[], EventStore]
 """Opens the store of this test; each call opens the same one again."""
 
-CATEGORIES = ("parcel", "parcel.eu", "van", "crate")
+CATEGORIES = ("parcel", "Parcel", "parcel.eu", "van", "crate")
 """All categories the suite writes to, for stores that need to make room for them beforehand."""
 
 

@@ -1,0 +1,36 @@
+"""Opens a store and is killed at one of the statements by which it brings its index up to date.
+
+python -m tests.kafka.dying_follower ADDRESS PREFIX INDEX STATEMENT
+"""
+
+import os
+import signal
+import sqlite3
+import sys
+from itertools import count
+from pathlib import Path
+
+from eventkit.kafka import following, tails
+from eventkit.kafka.indexfile import connect_index
+from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.store import KafkaStore
+from tests.kafka.conftest import QUICK
+
+address, prefix, index, last = sys.argv[1:]
+statements = count(1)
+
+
+def die_in_time(_statement: str) -> None:
+    if next(statements) == int(last):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def connect(path: Path, *, timeout: float) -> sqlite3.Connection:
+    connection = connect_index(path, timeout=timeout)
+    connection.set_trace_callback(die_in_time)
+    return connection
+
+
+tails._MOST = 7  # records in a batch
+setattr(following, "connect_index", connect)  # noqa: B010 - which mypy does not take for exported
+KafkaStore(KafkaSettings(address, QUICK), index=index, prefix=prefix).close()

@@ -86,8 +86,12 @@ def connect_file(path: Path | None, *, timeout: float) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=256,
     )
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA trusted_schema = OFF")
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA trusted_schema = OFF")
+    except BaseException:  # such as the file of another program
+        connection.close()
+        raise
     return connection
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from eventkit.cli import events, importing, projections, replay, schemas, state
+from eventkit.cli import events, importing, projections, replay, schemas, state, topics
 from eventkit.cli.demo import demo
 from eventkit.cli.failures import EXIT_CODES, Commands
 from eventkit.cli.options import parse_file
@@ -82,6 +82,7 @@ app.command("state")(state.show_state)
 app.command("replay")(replay.replay_events)
 app.add_typer(projections.commands, name="projection")
 app.add_typer(schemas.commands, name="schemas")
+app.add_typer(topics.commands, name="topics")
 
 
 DEMO_STORE = "sqlite:///eventkit-demo.db"

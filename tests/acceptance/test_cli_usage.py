@@ -253,10 +253,10 @@ def test_a_database_of_another_program_is_left_alone(cli: Cli) -> None:
 
 
 def test_passwords_are_never_shown(here: Path) -> None:
-    url = "kafka://ann:s3cr3t@broker:9092"
+    url = "amqp://ann:s3cr3t@broker:9092"
     result = CliRunner().invoke(app, ["--app", HOTEL, "--store", url, "import", "-"])
     assert "s3cr3t" not in result.output
-    assert "kafka://ann:***@broker:9092" in result.stderr
+    assert "amqp://ann:***@broker:9092" in result.stderr
     assert list(here.iterdir()) == []
 
 

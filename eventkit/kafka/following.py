@@ -36,6 +36,8 @@ log = logging.getLogger("eventkit.kafka")
 
 _BUSY, _IDLE = 0.001, 0.02
 """Seconds between two looks of a watcher, while somebody waits and while nobody does."""
+_FROZEN = 2.0
+"""Seconds after which one who follows and gives no sign of life is replaced."""
 _FOUND = "SELECT position, version FROM events WHERE event_id = ? AND aggregate_id = ?"
 
 
@@ -72,7 +74,8 @@ class Following:
         self._stop = threading.Event()
         self._tail: CommittedTail | None = None
         self._lock = FollowerLock(path)
-        self._following = False
+        self._following = self._has_lock = False
+        self._patience = 0.0
         self._partitions: Partitions | None = None
         self._thread = threading.Thread(target=self._work, name="eventkit follower", daemon=True)
 
@@ -105,8 +108,25 @@ class Following:
             sleep(_IDLE)
 
     def _take_lock(self) -> bool:
-        self._following = self._lock.take()
+        """Follow, if nobody does."""
+        self._has_lock = self._following = monotonic() > self._patience and self._lock.take()
+        if self._following:
+            self._lock.beat()
         return self._following
+
+    def _take_over(self) -> bool:
+        """Follow in place of one who holds the lock and is frozen; it is deposed in the index."""
+        if self._lock.silence() < _FROZEN:
+            return False
+        log.warning("who follows the log into %s is frozen; taking over", self._path)
+        self._following = True
+        self._lock.beat()
+        return True
+
+    def _beat(self) -> None:
+        self._lock.beat()
+        if not self._has_lock:
+            self._has_lock = self._lock.take()
 
     @property
     def applied(self) -> dict[Partition, int]:
@@ -188,7 +208,7 @@ class Following:
         with closing(self._open_or_make()) as connection, closing(self._connect()) as lookup:
             index = IndexWriter(connection, lookup, str(self._path), self._log_id, self._homes)
             tail = CommittedTail(
-                "eventkit follower", self._settings, self._homes, index, self._applied
+                "eventkit follower", self._settings, self._homes, index, self._applied, self._beat
             )
             try:
                 self._look(connection)
@@ -197,8 +217,9 @@ class Following:
                     tail.run()
             except Deposed:
                 log.warning("another store follows the log into %s now", self._path)
-                self._following = False
+                self._following = self._has_lock = False
                 self._lock.release()
+                self._patience = monotonic() + _FROZEN  # the other one takes the lock before us
             finally:
                 self._tail = None
                 tail.close()
@@ -220,7 +241,7 @@ class Following:
                     if version != seen or self._in_flight:
                         self._look(connection)
                 seen = version
-                if self._take_lock():
+                if self._take_lock() or self._take_over():
                     return
                 busy = len(self._in_flight) or self._view.waiters()
                 self._stop.wait(_BUSY if busy else _IDLE)

@@ -6,8 +6,11 @@ import fcntl
 import os
 import weakref
 from pathlib import Path
+from time import monotonic, time
 
 from eventkit.errors import StoreUnavailable
+
+_BEAT = 0.25  # seconds
 
 _held: weakref.WeakSet[FollowerLock] = weakref.WeakSet()
 
@@ -35,6 +38,7 @@ class FollowerLock:
                 f"{self.path} cannot be made: {error.strerror}. Does its folder exist, and may "
                 "this user write there?"
             ) from error
+        self._next_beat = 0.0
         _held.add(self)
 
     def take(self) -> bool:
@@ -44,6 +48,17 @@ class FollowerLock:
         except BlockingIOError:
             return False
         return True
+
+    def beat(self) -> None:
+        """Say that this store follows, is alive, and is not frozen."""
+        now = monotonic()
+        if now >= self._next_beat:
+            self._next_beat = now + _BEAT
+            os.utime(self._file)
+
+    def silence(self) -> float:
+        """Seconds since the last beat of whoever follows."""
+        return time() - os.fstat(self._file).st_mtime
 
     def release(self) -> None:
         """Let others have it."""

@@ -142,6 +142,7 @@ class CommittedTail(Tail):
         homes: the partitions to read.
         index: where events go; it also knows where to begin.
         on_applied: told what was accepted and rejected, and how far the index has come.
+        beat: called all the time, whether something comes or not.
     """
 
     def __init__(
@@ -151,11 +152,13 @@ class CommittedTail(Tail):
         homes: Mapping[Partition, Home],
         index: IndexWriter,
         on_applied: OnApplied,
+        beat: Callable[[], None],
     ) -> None:
         progress = index.progress()
         super().__init__(name, settings, {part: progress[part].resume for part in homes}, _ignore)
         self._index = index
         self._on_applied = on_applied
+        self._beat = beat
         self._heads: dict[str, int] = {}
         self._rules = {
             part: PartitionRule(home, self._heads.__getitem__, progress[part])
@@ -173,6 +176,7 @@ class CommittedTail(Tail):
     def _idle(self) -> None:
         self._wait_until_written()
         self._index.check_follower()
+        self._beat()
 
     def _read(
         self, messages: Mapping[Partition, Sequence[Message]], ends: Mapping[Partition, int]
@@ -227,6 +231,7 @@ class CommittedTail(Tail):
         while True:
             try:
                 self._index.apply(batch.accepted, batch.progress)
+                self._beat()
             except StoreCorrupted:
                 raise
             except StoreError as error:

@@ -4,7 +4,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -131,6 +131,47 @@ def test_another_store_takes_over_when_the_follower_closes(open_kafka: Open) -> 
         follower.close()
         other.append("parcel-1", moves("b"), expected_version=1)
         assert versions(other.get_events("parcel-1")) == [1, 2]
+
+
+@pytest.fixture
+def other_process(kafka_address: str, names: Names, index: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the store open, and follows the log into the index."""
+    command = [sys.executable, "-m", "tests.kafka.holding_follower"]
+    with subprocess.Popen(
+        [*command, kafka_address, names.prefix, str(index)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        assert process.stdout.readline() == "open\n"
+        yield process
+        process.kill()
+
+
+def test_another_process_takes_over_when_the_follower_is_killed(
+    open_kafka: Open, other_process: subprocess.Popen[str]
+) -> None:
+    with open_kafka() as store:
+        store.append("parcel-1", moves("a"))
+        assert not store._following.is_follower
+        other_process.kill()
+        store.append("parcel-1", moves("b"), expected_version=1)
+        assert store._following.is_follower
+        assert versions(store.get_events("parcel-1")) == [1, 2]
+
+
+def test_another_process_takes_over_when_the_follower_is_frozen(
+    open_kafka: Open, other_process: subprocess.Popen[str]
+) -> None:
+    with open_kafka() as store:
+        other_process.send_signal(signal.SIGSTOP)
+        store.append("parcel-1", moves("a"))
+        assert store._following.is_follower
+        other_process.send_signal(signal.SIGCONT)
+        store.append("parcel-1", moves("b"), expected_version=1)
+        other_process.communicate()
+        assert other_process.returncode == 0
+        store.append("parcel-1", moves("c"), expected_version=2)
+        assert versions(store.get_events("parcel-1")) == [1, 2, 3]
 
 
 def test_an_event_that_another_index_holds_can_be_waited_for(

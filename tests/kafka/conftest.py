@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaError, Producer
-from confluent_kafka.admin import NewTopic
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.gate import TopicRecord
@@ -16,6 +16,7 @@ from eventkit.kafka.names import Names
 from eventkit.kafka.settings import KafkaSettings, Setting
 from eventkit.kafka.store import KafkaStore
 from tests.contract.domain import CATEGORIES
+from tests.kafka.clients import SECONDS
 
 MOST_BYTES = 10_000_000
 PARTITIONS = 2
@@ -44,17 +45,30 @@ def names(cluster: Cluster, producer: Producer) -> Iterator[Names]:
     for category in CATEGORIES:
         topics.append(NewTopic(names.events(category), PARTITIONS, 1, config=events))
         topics.append(NewTopic(names.snapshots(category), PARTITIONS, 1, config=compacted))
-    made = cluster.create(topics)
+    for made in cluster.admin.create_topics(topics).values():
+        made.result(SECONDS)
     failures: list[KafkaError | None] = []
-    for name in map(names.events, CATEGORIES):
-        record = json.dumps(TopicRecord(PARTITIONS, cluster.awaited(name).topic_id)._asdict())
+    for name, topic_id in topic_ids(cluster.admin, list(map(names.events, CATEGORIES))):
+        record = json.dumps(TopicRecord(PARTITIONS, topic_id)._asdict())
         producer.produce(
             names.registry, record, f"topic:{name}", 0, lambda error, _: failures.append(error)
         )
     producer.flush()
     assert failures == [None] * len(CATEGORIES)
     yield names
-    cluster.admin.delete_topics(made)
+    cluster.admin.delete_topics([topic.topic for topic in topics])
+
+
+def topic_ids(admin: AdminClient, topics: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield topics with their ids, once the broker knows them: that may be a little later."""
+    while topics:
+        unknown = []
+        for name, answer in admin.describe_topics(TopicCollection(topics)).items():
+            try:
+                yield name, str(answer.result(SECONDS).topic_id)
+            except KafkaException:
+                unknown.append(name)
+        topics = unknown
 
 
 @pytest.fixture

@@ -46,6 +46,10 @@ def log_of(store: KafkaStore) -> Log:
     return [(it.aggregate_id, it.version, it.position) for it in store.replay()]
 
 
+def follows(store: KafkaStore) -> bool:
+    return store._following.is_follower
+
+
 def test_a_lost_index_is_built_again(open_kafka: Open, history: Log, index: Path) -> None:
     for _ in range(2):
         with open_kafka() as store:
@@ -152,10 +156,10 @@ def test_another_process_takes_over_when_the_follower_is_killed(
 ) -> None:
     with open_kafka() as store:
         store.append("parcel-1", moves("a"))
-        assert not store._following.is_follower
+        assert not follows(store)
         other_process.kill()
         store.append("parcel-1", moves("b"), expected_version=1)
-        assert store._following.is_follower
+        assert follows(store)
         assert versions(store.get_events("parcel-1")) == [1, 2]
 
 
@@ -165,7 +169,7 @@ def test_another_process_takes_over_when_the_follower_is_frozen(
     with open_kafka() as store:
         other_process.send_signal(signal.SIGSTOP)
         store.append("parcel-1", moves("a"))
-        assert store._following.is_follower
+        assert follows(store)
         other_process.send_signal(signal.SIGCONT)
         store.append("parcel-1", moves("b"), expected_version=1)
         other_process.communicate()

@@ -96,7 +96,7 @@ class RowEvent(RecordedEvent):
             raise AttributeError(f"a recorded event has no {name!r}")
         try:
             value = make(self)
-        except (ValueError, TypeError, OverflowError) as error:
+        except _NONSENSE as error:
             raise _damaged(self._row, error) from error
         object.__setattr__(self, name, value)
         return value
@@ -115,6 +115,8 @@ _LATER: dict[str, Callable[[RowEvent], object]] = {
     "metadata": lambda it: read_metadata(*it._row[5:8]),  # noqa: SLF001
     "position": lambda it: it._place(it._row[0]),  # noqa: SLF001
 }
+_NONSENSE = (ValueError, TypeError, AttributeError, OverflowError)
+"""What comes of a damaged row: of a UUID, a moment or JSON that is none."""
 _new_event = object.__new__
 # Slots are filled through their descriptors: the class refuses assignment, and looking an attribute
 # up by name costs more than filling it.
@@ -172,7 +174,7 @@ def plain(
     try:
         metadata = read_metadata(timestamp, workspace_id, rest)
         known_as = UUID(bytes=event_id)
-    except (ValueError, TypeError, OverflowError) as error:
+    except _NONSENSE as error:
         raise _damaged(row, error) from error
     return PlainEvent(known_as, aggregate_id, version, type_name, values, metadata, place(number))
 

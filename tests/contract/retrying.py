@@ -188,6 +188,17 @@ class RetryContract(Contract):
         assert [type(it) for it in results] == [Appended, DuplicateEventId, DuplicateEventId]
 
     @EXPECTATIONS
+    def test_a_retry_is_recognised_by_a_class_that_has_changed_since(
+        self, store: EventStore, open_store: OpenStore, expected: int | None
+    ) -> None:
+        then, now = versions_of_a_class()
+        first = store.append("crate-1", [then.model_validate({"by": "ann"})], expected, None, [ONE])
+        with open_store() as other:
+            same = now.model_validate({"by": "ann"})
+            assert other.append("crate-1", [same], expected, None, [ONE]) == retried(first)
+            self.refused(other, "crate-1", [now.model_validate({"by": "bob"})], expected, ONE)
+
+    @EXPECTATIONS
     def test_the_same_append_by_many_threads_at_once_is_written_once(
         self, store: EventStore, expected: int | None
     ) -> None:
@@ -237,6 +248,19 @@ class RetryContract(Contract):
             taken.version,
         )
         assert {item.event_id: item for item in store.replay()} == before
+
+
+def versions_of_a_class() -> tuple[type[Event], type[Event]]:
+    """Return an event class as it was, and as it is since it got another field."""
+
+    class Before(Event, event_type="CrateMarked"):
+        by: str
+
+    class After(Event, event_type="CrateMarked"):
+        by: str
+        colour: str = "red"
+
+    return Before, After
 
 
 def at_once(count: int, call: Callable[[], _T]) -> list[_T]:

@@ -4,20 +4,23 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from eventkit import EventkitError, Repository, connect
+from eventkit import EventkitError, Metadata, Repository, connect
 from eventkit.errors import (
     InvalidInput,
     NotAnEventStore,
     StoreCorrupted,
     StoreError,
     StoreUnavailable,
+    UndecodableEvent,
 )
-from eventkit.sqlite import SqliteStore
+from eventkit.sqlite import SqliteStore, schema
+from eventkit.store import EventFilter, Snapshot
 from tests.contract.domain import Parcel, ParcelSent, moves, places
 
 
@@ -245,9 +248,66 @@ def test_a_file_that_was_cut_off_says_so(file: Path, part: float) -> None:
     assert file.read_bytes() == before
 
 
-def test_a_row_that_is_damaged_is_named(store: SqliteStore) -> None:
-    store.append("parcel-1", moves("a", "b", "c"))
+def damage(store: SqliteStore, column: str) -> None:
+    """Write nonsense into one column of the second of three events."""
+    store.append("parcel-1", moves("a", "b", "c"), metadata=Metadata(caused_by_user="ann"))
     store._connection.execute("DROP TRIGGER events_are_never_updated")
-    store._connection.execute("UPDATE events SET data = substr(data, 1, 11) WHERE position = 2")
-    with pytest.raises(EventkitError, match=r"parcel-1 version 2: .*damaged"):
+    store._connection.execute(f"UPDATE events SET {column} WHERE position = 2")  # noqa: S608 - ours
+
+
+def test_a_body_that_is_damaged_is_named(store: SqliteStore) -> None:
+    damage(store, "data = substr(data, 1, 11)")
+    with pytest.raises(UndecodableEvent, match=r"parcel-1 version 2: .*damaged"):
         store.get_events("parcel-1")
+    with pytest.raises(UndecodableEvent, match=r"parcel-1 version 2: .*damaged"):
+        list(store.plain_events(EventFilter()))
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("event_id", "event_id = x'00ff'"),
+        ("timestamp", "timestamp = -9223372036854775808"),
+        ("metadata", "metadata = '{'"),
+        ("metadata", "metadata = '[7]'"),
+        ("metadata", "timestamp = 9223372036854775807"),
+    ],
+)
+def test_a_row_that_is_damaged_is_named(store: SqliteStore, name: str, column: str) -> None:
+    damage(store, column)
+    _, recorded, _ = store.get_events("parcel-1")
+    with pytest.raises(StoreCorrupted, match=r"parcel-1 version 2: the row is damaged"):
+        getattr(recorded, name)
+    with pytest.raises(StoreCorrupted, match=r"parcel-1 version 2: the row is damaged"):
+        list(store.plain_events(EventFilter()))
+
+
+def test_a_recorded_event_has_no_other_attributes(store: SqliteStore) -> None:
+    store.append("parcel-1", moves("a"))
+    assert not hasattr(store.get_events("parcel-1")[0], "colour")
+
+
+def test_a_snapshot_that_is_damaged_is_named(store: SqliteStore) -> None:
+    store.snapshots.save_snapshot(Snapshot("parcel-1", 1, b"", datetime.now(UTC), "fold"))
+    store._connection.execute("UPDATE snapshots SET timestamp = 9223372036854775807")
+    with pytest.raises(StoreCorrupted, match="the snapshot of parcel-1 is damaged"):
+        store.snapshots.load_snapshot("parcel-1")
+
+
+def test_an_old_sqlite_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 37, 2))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.37.2")
+    with pytest.raises(StoreUnavailable, match=r"needs SQLite 3\.38\.0 or newer; .* 3\.37\.2"):
+        SqliteStore(file)
+    assert content_of(file.parent) == {}
+
+
+def test_a_store_that_cannot_be_finished_is_not_begun(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "_GUARDS", "CREATE NONSENSE;\n")
+    with pytest.raises(StoreUnavailable, match="syntax error"):
+        SqliteStore(file)
+    monkeypatch.undo()
+    with SqliteStore(file) as store:
+        store.append("parcel-1", moves("a"))

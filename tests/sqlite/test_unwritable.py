@@ -6,12 +6,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from eventkit.errors import StoreBusy, StoreUnavailable
 from eventkit.sqlite import SqliteStore
+from eventkit.store import Snapshot
 from tests.contract.domain import moves, places
 from tests.unit.source import ROOT
 
@@ -108,6 +111,21 @@ def test_a_lock_that_is_held_too_long_refuses_the_append(file: Path, timeout: fl
         assert store.append("parcel-1", moves("c")).version == 2
 
 
+def test_a_snapshot_that_cannot_be_written_leaves_the_store_as_it_was(
+    store: SqliteStore, file: Path
+) -> None:
+    snapshot = Snapshot("parcel-1", 1, b"", datetime.now(UTC), "fold")
+    store.snapshots.save_snapshot(snapshot)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE UPDATE ON snapshots BEGIN SELECT RAISE(FAIL, 'no'); END"
+        )
+    with pytest.raises(StoreUnavailable):
+        store.snapshots.save_snapshot(replace(snapshot, version=2))
+    assert store.snapshots.load_snapshot("parcel-1") == snapshot
+    assert store.append("parcel-1", moves("a")).version == 1
+
+
 def test_a_locked_store_can_be_opened_read_and_closed(file: Path) -> None:
     with SqliteStore(file) as store:
         store.append("parcel-1", moves("a"))
@@ -127,6 +145,7 @@ AS_NOBODY = """
 import os, sys
 from eventkit.errors import StoreError
 from eventkit.sqlite import SqliteStore
+from eventkit.store import Snapshot
 from tests.contract.domain import moves, places
 
 def warm_up(file):

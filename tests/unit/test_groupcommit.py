@@ -1,6 +1,7 @@
 """Group commit: who waits is served once, in order, whatever happens to the others."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ import pytest
 
 from eventkit.errors import StoreBusy, StoreClosed, StoreUnavailable
 from eventkit.sqlite import groupcommit
-from eventkit.sqlite.groupcommit import GroupCommit
+from eventkit.sqlite.groupcommit import GroupCommit, _Group
 
 SECONDS = 30
 
@@ -435,3 +436,33 @@ def test_each_of_many_jobs_is_committed_once_or_not_at_all(seed: int) -> None:
     assert set(told) <= set(committed)
     assert set(refused).isdisjoint(committed)
     assert len(told) > 600
+
+
+def test_a_lead_that_is_taken_is_not_handed_on_again() -> None:
+    """Where a chain broke, two threads may think that it is theirs to do so."""
+    with rig() as it:
+        jobs = [it.run("a")]
+        assert it.begun.get(timeout=SECONDS) == "a"
+        jobs.append(it.run("b"))
+        it.group._hand_over()
+        assert it.begun.empty()
+        it._outcomes.put(None)
+        it.let("b")
+        assert [result(job) for job in jobs] == ["done"] * 2
+
+
+def test_a_sleeper_that_another_thread_wakes_is_left_to_it() -> None:
+    class Taken(deque[Any]):
+        def popleft(self) -> Any:
+            raise IndexError
+
+    with rig() as it:
+        job = it.run("a")
+        it.let("a")
+        assert result(job) == "done"
+        group: _Group[Job] = _Group()
+        group.asleep = Taken([None])
+        GroupCommit._pass_on(it.group, group)
+        job = it.run("b")
+        it.let("b")
+        assert result(job) == "done"

@@ -18,7 +18,14 @@ import pytest
 from eventkit.sqlite import SqliteStore
 from tests.contract.concurrency import assert_only_winners_are_recorded
 from tests.contract.domain import by_aggregate, places, versions
-from tests.sqlite.workers import append_until_killed, open_and_append, race, remaining, worker
+from tests.sqlite.workers import (
+    append_until_killed,
+    meeting,
+    open_and_append,
+    race,
+    remaining,
+    worker,
+)
 from tests.unit.source import ROOT
 
 EFFORT = int(os.environ.get("EVENTKIT_TEST_EFFORT", "1"))
@@ -109,12 +116,14 @@ def test_each_version_has_one_winner_among_processes(file: Path) -> None:
         assert_only_winners_are_recorded(store, won)
 
 
-@pytest.mark.parametrize("turn", range(3 * EFFORT))
+@pytest.mark.parametrize("turn", range(8 * EFFORT))
 def test_a_new_file_can_be_opened_by_many_processes_at_once(file: Path, turn: int) -> None:
     del turn
+    all_here = meeting(8)
     with ExitStack() as stack:
         receivers = [
-            stack.enter_context(worker(open_and_append, file, number, 3))[1] for number in range(8)
+            stack.enter_context(worker(open_and_append, all_here, file, number, 3))[1]
+            for number in range(8)
         ]
         assert [receive.recv() for receive in receivers] == [3] * 8
     with SqliteStore(file) as store:

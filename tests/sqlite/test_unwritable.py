@@ -141,6 +141,16 @@ def test_a_new_file_that_stays_locked_is_busy(file: Path) -> None:
     SqliteStore(file, timeout=0).close()
 
 
+def test_a_new_file_that_somebody_else_prepares_is_waited_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr("eventkit.sqlite.schema.time.sleep", lambda _pause: other.rollback())
+        with SqliteStore(file) as store:
+            assert store.append("parcel-1", moves("a")).version == 1
+
+
 AS_NOBODY = """
 import os, sys
 from eventkit.errors import StoreError

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -86,8 +87,16 @@ def race(send: Connection, file: Path, racer: int, rounds: int) -> None:
         send.send(won)
 
 
-def open_and_append(send: Connection, file: Path, number: int, count: int) -> None:
+def meeting(count: int) -> Barrier:
+    """Where some processes wait for each other."""
+    return _processes.Barrier(count)
+
+
+def open_and_append(
+    send: Connection, all_here: Barrier, file: Path, number: int, count: int
+) -> None:
     """Open a store that others open at the same moment, append and close it; send a version."""
+    all_here.wait()
     with SqliteStore(file) as store:
         for turn in range(count):
             done = store.append(f"parcel-{number}", moves(str(turn)), expected_version=turn)

@@ -20,11 +20,7 @@ $(VENV)/.runtime: pyproject.toml scripts/setup-venv
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml scripts/setup-venv
-	@scripts/setup-venv $(VENV) dev,kafka
-	@touch $(VENV)/.runtime $@
-
-$(VENV)/.bench: pyproject.toml scripts/setup-venv
-	@scripts/setup-venv $(VENV) bench
+	@scripts/setup-venv $(VENV) dev,kafka,bench
 	@touch $(VENV)/.runtime $@
 
 demo: $(VENV)/.runtime ## import an event log, load aggregates, rebuild a read model
@@ -43,7 +39,7 @@ lint: $(VENV)/.dev ## check style, format and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-bench: $(VENV)/.bench ## measure against the package eventsourcing on this machine
+bench: $(VENV)/.dev ## measure against the package eventsourcing on this machine
 	@$(BIN)/python -m tests.benchmarks
 
 broker: $(VENV)/.runtime ## run Kafka until Ctrl-C, without Docker (BROKERS=3 for three)

@@ -114,8 +114,16 @@ def _classes(module: ModuleType, base: type[_T]) -> Iterator[type[_T]]:
     held = [value for value in vars(module).values() if isinstance(value, type)]
     for cls in _subclasses(base):
         inside = f"{cls.__module__}.".startswith(f"{module.__name__}.")
-        if inside or any(cls is value for value in held):
+        if (inside and _is_current(cls)) or any(cls is value for value in held):
             yield cls
+
+
+def _is_current(cls: type) -> bool:
+    """Whether the module of a class still holds it: one that was loaded again has another."""
+    found: object = sys.modules.get(cls.__module__)
+    for name in cls.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is cls
 
 
 def _subclasses(base: type[_T]) -> dict[type[_T], None]:

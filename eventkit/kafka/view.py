@@ -13,7 +13,7 @@ from confluent_kafka import Message
 from eventkit.errors import StoreUnavailable
 from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Waiting
-from eventkit.kafka.reading import proposal_of
+from eventkit.kafka.reading import headers_of, proposal_of
 
 _MOST_WRITERS = 100
 
@@ -29,7 +29,7 @@ class Rival(NamedTuple):
     @property
     def writer(self) -> str | None:
         """The `transactional.id` of its producer; None where it is no record of ours."""
-        found = proposal_of(_headers(self.message))
+        found = proposal_of(headers_of(self.message))
         return None if found is None else found[0]
 
 
@@ -242,7 +242,7 @@ class View:
     def _is_own(self, message: Message) -> bool:
         if not self._by_header:
             return False
-        found = proposal_of(_headers(message))
+        found = proposal_of(headers_of(message))
         return found is not None and found[0] == self._writer_id
 
     def _take_own(self, partition: Partition, own: Sequence[int]) -> bool:
@@ -268,10 +268,3 @@ class View:
 def _key(message: Message) -> bytes:
     key: Any = message.key()
     return key or b""
-
-
-def _headers(message: Message) -> Any:
-    try:
-        return message.headers()
-    except Exception:  # noqa: BLE001 - a header's name that is no UTF-8 is a SystemError
-        return None

@@ -198,7 +198,7 @@ def test_a_handler_that_fails_is_shown_with_its_own_line(cli: Cli) -> None:
 
 
 def test_a_fault_of_ours_keeps_its_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventkit.cli.events.category_of", None)
+    monkeypatch.setattr("eventkit.cli.events.show_table", None)
     cli("import", "-", stdin=events(1)[0])
     with pytest.raises(TypeError):
         Cli(cli.folder, app=None)("events", "guest-0")
@@ -232,8 +232,11 @@ def test_an_app_without_an_aggregate_class_is_explained(here: Path) -> None:
 
 
 def test_the_only_aggregate_class_is_taken_for_any_category(here: Path) -> None:
-    Cli(here)("import", "-", stdin=events(1)[0].replace(b"guest-0", b"visitor-0"))
-    assert Cli(here)("state", "visitor-0", "--json").lines[0]["state"]["name"] == "Guest 0"
+    imported = Cli(here)("import", "-", stdin=events(1)[0].replace(b"guest-0", b"visitor-0"))
+    assert (imported.code, imported.err) == (0, "")
+    shown = Cli(here)("state", "visitor-0", "--json")
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.lines[0]["state"]["name"] == "Guest 0"
 
 
 @pytest.mark.parametrize("url", ["events.db", "sqlite://events.db", "mongo://host/db"])

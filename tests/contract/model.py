@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count, takewhile
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 from uuid import UUID, uuid4
 
 import pytest
@@ -207,10 +207,12 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 class ModelContract(Contract):
+    model_rounds: ClassVar[int] = 60  # fewer where opening a store takes long
+
     def test_a_store_does_what_a_dictionary_of_lists_would(self, open_store: OpenStore) -> None:
         machine = type("Machine", (StoreMachine,), {"open_store": staticmethod(open_store)})
         bounds = settings(
-            max_examples=60,
+            max_examples=self.model_rounds,
             stateful_step_count=25,
             # Not shrunk: with a store that keeps its word on durability it would take minutes.
             phases=(Phase.explicit, Phase.reuse, Phase.generate),

@@ -12,4 +12,4 @@ def open_store(open_kafka: OpenStore) -> OpenStore:
 
 
 class TestKafkaStore(StoreContract):
-    pass
+    model_rounds = 8

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
 
 from eventkit.errors import InvalidUrl, StoreUnavailable
 from eventkit.sqlite import SqliteStore
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from eventkit.kafka.settings import Setting
     from eventkit.kafka.store import KafkaStore
 
+_LONGEST_TIMEOUT = 1_000_000.0  # seconds; SQLite counts milliseconds in 32 bits
 _EXAMPLES = (
     "Write sqlite:///events.db (a file here), sqlite:////var/lib/app/events.db (a path) or "
     "kafka://host:9092."
@@ -47,25 +49,32 @@ def connect(
         InvalidSetting: librdkafka or eventkit cannot take a setting.
         StoreError: the store cannot be opened; the message says why.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InvalidUrl(url, f"{error}. {_EXAMPLES}") from error
     match parts.scheme:
         case "kafka":
             return _kafka(url, index, kafka)
         case "sqlite" if index is not None or kafka is not None:
             raise InvalidUrl(url, "index and kafka are for a store on Kafka")
         case "sqlite":
-            return _sqlite(url, parts.netloc, parts.path, dict(parse_qsl(parts.query)))
+            return _sqlite(url, parts)
         case "":
             raise InvalidUrl(url, f"it has no scheme. {_EXAMPLES}")
         case scheme:
             raise InvalidUrl(url, f"there is no store for {scheme}://. {_EXAMPLES}")
 
 
-def _sqlite(url: str, netloc: str, path: str, options: dict[str, str]) -> SqliteStore:
-    if netloc or len(path) < 2:  # noqa: PLR2004 - "/" and a name
+def _sqlite(url: str, parts: SplitResult) -> SqliteStore:
+    if parts.netloc or len(parts.path) < 2:  # noqa: PLR2004 - "/" and a name
         raise InvalidUrl(url, f"it names no file; mind the three slashes. {_EXAMPLES}")
+    if parts.fragment:
+        raise InvalidUrl(url, "a file name with '#' is written with %23")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
     _check_options(url, options, "timeout")
-    return SqliteStore(Path(unquote(path[1:])), timeout=_seconds(url, options, "10"))
+    path = os.fsdecode(unquote_to_bytes(parts.path[1:]))
+    return SqliteStore(path, timeout=_seconds(url, options, "10"))
 
 
 def _kafka(url: str, index: str | Path | None, given: Mapping[str, Setting] | None) -> KafkaStore:
@@ -99,6 +108,9 @@ def _check_options(url: str, options: Mapping[str, str], *known: str) -> None:
 def _seconds(url: str, options: Mapping[str, str], default: str) -> float:
     timeout = options.get("timeout", default)
     try:
-        return float(timeout)
-    except ValueError as error:
-        raise InvalidUrl(url, f"timeout is a number of seconds, not {timeout!r}") from error
+        seconds = float(timeout)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_TIMEOUT:
+        raise InvalidUrl(url, f"timeout is a number of seconds, not {timeout!r}")
+    return seconds

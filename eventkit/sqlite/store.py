@@ -25,6 +25,9 @@ from eventkit.sqlite.writer import Writer
 from eventkit.sqlite.writes import Batch, Write
 from eventkit.store import Append, Appended, EventFilter, Page, PlainEvent
 
+_LEAST_PATIENCE = 5.0
+"""Seconds for which callers wait for each other, whatever they wait for other processes."""
+
 
 class SqliteStore:
     """An `EventStore` in a SQLite file.
@@ -46,6 +49,8 @@ class SqliteStore:
     def __init__(
         self, path: str | Path, *, timeout: float = 10.0, types: EventTypes | None = None
     ) -> None:
+        if "\0" in str(path):
+            raise InvalidInput(f"{str(path)!r} is no file name: it holds a null character")
         if str(path) in ("", ":memory:"):
             raise InvalidInput(
                 "an event store is a file: what is in memory is gone with the process. "
@@ -73,7 +78,7 @@ class SqliteStore:
             self._connect, self._log.reading, self._check_usable, self._codec, self._where
         )
         writer = Writer(self._connection, self._codec, self._where, timeout)
-        self._group = GroupCommit[Batch](writer.commit, timeout=timeout)
+        self._group = GroupCommit[Batch](writer.commit, timeout=max(timeout, _LEAST_PATIENCE))
 
     @property
     def types(self) -> EventTypes:

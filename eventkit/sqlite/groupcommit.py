@@ -138,6 +138,7 @@ class GroupCommit(Generic[_Job]):
             self._leave(ticket)
             raise
         self._pass_on(group)
+        ticket.group = None  # or the two would hold each other until the garbage collector comes
         if group.error is not None:
             raise self._own(group.error) from group.error.__cause__
 

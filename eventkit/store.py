@@ -185,6 +185,9 @@ class EventStore(Protocol):
         """Write many appends, each on its own as if by that many callers, in their order.
 
         Returns one result an append: what was written, or the error it would have raised.
+
+        Raises:
+            StoreBusy, StoreUnavailable, StoreClosed: the store could write none of them.
         """
 
     def get_events(

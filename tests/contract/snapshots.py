@@ -159,7 +159,14 @@ class SnapshotContract(Contract):
             repository.get("parcel-1").places.append("not an event")
         assert repository.get("parcel-1").places == ["1", "2"]
 
-    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=40,
+        # The classes of several stores share this test and run it one after the other.
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.differing_executors,
+        ],
+    )
     @given(history=HISTORIES, every=st.integers(1, 4))
     def test_a_snapshot_and_its_tail_make_the_state_that_all_events_make(
         self, store: EventStore, history: list[tuple[Event, int, bool]], every: int

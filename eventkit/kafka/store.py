@@ -7,8 +7,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple, Self
@@ -16,7 +15,7 @@ from uuid import UUID, uuid4
 
 from eventkit.codec import AvroCodec
 from eventkit.errors import EventkitError, InvalidInput, StoreClosed, StoreUnavailable
-from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, Position, RecordedEvent
+from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, Position
 from eventkit.events import event_type as type_of
 from eventkit.ids import category_of, new_event_id
 from eventkit.kafka.cluster import Cluster
@@ -37,10 +36,10 @@ from eventkit.kafka.topics import Topics
 from eventkit.kafka.view import View
 from eventkit.kafka.writer import Writer
 from eventkit.sqlite.failures import translated
-from eventkit.sqlite.log import SqliteLog
+from eventkit.sqlite.log import ReadsLog, SqliteLog
 from eventkit.sqlite.rows import to_micros
 from eventkit.sqlite.snapshots import SqliteSnapshots
-from eventkit.store import Append, Appended, EventFilter, PlainEvent
+from eventkit.store import Append, Appended
 
 _SQLITE_TIMEOUT = 10.0
 _PROGRESS = 0.2
@@ -56,7 +55,7 @@ class CatchUp(NamedTuple):
     total: int
 
 
-class KafkaStore:
+class KafkaStore(ReadsLog):
     """An `EventStore` on Kafka, with a local index that reads come from.
 
     An append that returned is in the log and in the index. Use one store from any number of
@@ -191,41 +190,6 @@ class KafkaStore:
             written = iter(self._write([it for it in prepared if isinstance(it, Waiting)]))
             outcomes += [next(written) if isinstance(it, Waiting) else it for it in prepared]
         return outcomes
-
-    def get_events(
-        self,
-        aggregate_id: str,
-        from_version: int = 1,
-        to_version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> list[RecordedEvent]:
-        """The events of one aggregate; see `EventStore.get_events`."""
-        return self._log.get_events(aggregate_id, from_version, to_version, as_of)
-
-    def replay(
-        self,
-        event_types: Sequence[type[Event] | str] | None = None,
-        workspace_id: str | None = None,
-        categories: Sequence[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> Iterator[RecordedEvent]:
-        """All events that match, partition after partition; see `EventStore.replay`."""
-        return self._log.replay(event_types, workspace_id, categories, since, until)
-
-    def plain_events_of(
-        self,
-        aggregate_id: str,
-        from_version: int = 1,
-        to_version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> list[PlainEvent]:
-        """The events of one aggregate, their bodies read without any event class."""
-        return self._log.plain_events_of(aggregate_id, from_version, to_version, as_of)
-
-    def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
-        """All events that match, their bodies read without any event class."""
-        return self._log.plain_events(wanted)
 
     def wait(self, position: Position, timeout: float | None = None) -> None:
         """Return when the event at a position, told by another process, can be read here.

@@ -189,3 +189,44 @@ class SqliteLog:
         if found is None and self._fetch_schema is not None:
             found = self._fetch_schema(fingerprint)
         return found
+
+
+class ReadsLog:
+    """The reading half of a store: what it is asked for, its log answers."""
+
+    _log: SqliteLog
+
+    def get_events(
+        self,
+        aggregate_id: str,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[RecordedEvent]:
+        """The events of one aggregate; see `EventStore.get_events`."""
+        return self._log.get_events(aggregate_id, from_version, to_version, as_of)
+
+    def replay(
+        self,
+        event_types: Sequence[type[Event] | str] | None = None,
+        workspace_id: str | None = None,
+        categories: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[RecordedEvent]:
+        """All events that match, in the order of the log; see `EventStore.replay`."""
+        return self._log.replay(event_types, workspace_id, categories, since, until)
+
+    def plain_events_of(
+        self,
+        aggregate_id: str,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[PlainEvent]:
+        """The events of one aggregate, their bodies read without any event class."""
+        return self._log.plain_events_of(aggregate_id, from_version, to_version, as_of)
+
+    def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
+        """All events that match, their bodies read without any event class."""
+        return self._log.plain_events(wanted)

@@ -5,31 +5,30 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 from uuid import UUID
 
 from eventkit.codec import AvroCodec, AvroSchema
 from eventkit.errors import EventkitError, InvalidInput, StoreClosed
-from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, RecordedEvent
+from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata
 from eventkit.ids import new_event_id
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.groupcommit import GroupCommit
-from eventkit.sqlite.log import SqliteLog, Stretch
+from eventkit.sqlite.log import ReadsLog, SqliteLog, Stretch
 from eventkit.sqlite.rows import new_rows
 from eventkit.sqlite.schema import connect_file, prepare
 from eventkit.sqlite.snapshots import SqliteSnapshots
 from eventkit.sqlite.writer import Writer
 from eventkit.sqlite.writes import Batch, Write
-from eventkit.store import Append, Appended, EventFilter, Page, PlainEvent
+from eventkit.store import Append, Appended, EventFilter, Page
 
 _LEAST_PATIENCE = 5.0
 """Seconds for which callers wait for each other, whatever they wait for other processes."""
 
 
-class SqliteStore:
+class SqliteStore(ReadsLog):
     """An `EventStore` in a SQLite file.
 
     An append that returned is on the disk: it survives kill -9 and, as far as the disk keeps its
@@ -123,41 +122,6 @@ class SqliteStore:
         self._commit([item for item in prepared if isinstance(item, Write)])
         outcomes = [item.outcome if isinstance(item, Write) else item for item in prepared]
         return [outcome for outcome in outcomes if outcome is not None]
-
-    def get_events(
-        self,
-        aggregate_id: str,
-        from_version: int = 1,
-        to_version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> list[RecordedEvent]:
-        """The events of one aggregate; see `EventStore.get_events`."""
-        return self._log.get_events(aggregate_id, from_version, to_version, as_of)
-
-    def replay(
-        self,
-        event_types: Sequence[type[Event] | str] | None = None,
-        workspace_id: str | None = None,
-        categories: Sequence[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> Iterator[RecordedEvent]:
-        """All events that match, up to the newest at the start; see `EventStore.replay`."""
-        return self._log.replay(event_types, workspace_id, categories, since, until)
-
-    def plain_events_of(
-        self,
-        aggregate_id: str,
-        from_version: int = 1,
-        to_version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> list[PlainEvent]:
-        """The events of one aggregate, their bodies read without any event class."""
-        return self._log.plain_events_of(aggregate_id, from_version, to_version, as_of)
-
-    def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
-        """All events that match, their bodies read without any event class."""
-        return self._log.plain_events(wanted)
 
     def page(self, wanted: EventFilter, after: int, limit: int) -> Page:
         """Up to `limit` matching events after a position, and how far the log was read for them."""

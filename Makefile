@@ -20,7 +20,7 @@ $(VENV)/.runtime: pyproject.toml scripts/setup-venv
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml scripts/setup-venv
-	@scripts/setup-venv $(VENV) dev,kafka,bench
+	@scripts/setup-venv $(VENV) dev,kafka,postgres,bench
 	@touch $(VENV)/.runtime $@
 
 demo: $(VENV)/.runtime ## import an event log, load aggregates, rebuild a read model

@@ -6,5 +6,5 @@ from hypothesis import settings
 settings.register_profile("eventkit", deadline=None, print_blob=True)
 settings.load_profile("eventkit")
 
-# Here and not in tests/kafka: only what pytest loads at its start can add command line options.
-pytest_plugins = ["tests.kafka.plugin"]
+# Here and not in their folders: only what pytest loads at its start can add command line options.
+pytest_plugins = ["tests.kafka.plugin", "tests.projection.plugin"]

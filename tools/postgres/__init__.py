@@ -1,0 +1,1 @@
+"""A PostgreSQL server for tests and for people; README.md says how to use it."""

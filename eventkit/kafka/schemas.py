@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 
 from eventkit.codec import AvroSchema, check_same_meaning
@@ -26,6 +27,7 @@ class Schemas:
         self._registry = registry
         self._load = load
         self._save = save
+        self._ensuring = threading.Lock()
 
     def fetch(self, fingerprint: bytes) -> str | None:
         """A schema that the index does not hold; None if the registry does not hold it either.
@@ -48,11 +50,14 @@ class Schemas:
             IncompatibleSchema: it holds another one under this fingerprint.
             KafkaUnavailable: it cannot be read or written.
         """
-        stored = self._load(schema.fingerprint)
-        if stored is None:
-            stored = self.fetch(schema.fingerprint)
-        if stored is not None:
-            check_same_meaning(stored, schema, schema.name)
-            return
-        self._registry.put(schema.fingerprint.hex(), schema.json)
-        self._save({schema.fingerprint: schema.json})
+        # Many callers come with the first events of a class: one asks Kafka, the others find
+        # the answer in the index.
+        with self._ensuring:
+            stored = self._load(schema.fingerprint)
+            if stored is None:
+                stored = self.fetch(schema.fingerprint)
+            if stored is not None:
+                check_same_meaning(stored, schema, schema.name)
+                return
+            self._registry.put(schema.fingerprint.hex(), schema.json)
+            self._save({schema.fingerprint: schema.json})

@@ -212,7 +212,9 @@ class CommittedTail(Tail):
         if len(heads) > _MOST_HEADS:
             self._wait_until_written()
             heads.clear()
-        unknown = {it.aggregate_id for records in read for it in records} - heads.keys()
+        unknown = {
+            it.aggregate_id for records in read for it in records if it.aggregate_id not in heads
+        }
         if unknown:
             heads.update(self._index.heads(unknown))
 

@@ -1,0 +1,242 @@
+"""Requests that arrive late, twice or unanswered: readers never show an event that lost.
+
+librdkafka repeats a request whose connection was cut, and tells nobody. So an EndTxn that lay in
+some buffer can end the transaction after the one it was meant for.
+"""
+
+import struct
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from eventkit import ConcurrencyError, EventStore, connect
+from eventkit.kafka.cluster import Cluster
+from eventkit.kafka.names import Names
+from eventkit.kafka.settings import KafkaSettings, Setting
+from eventkit.kafka.topics import Topics
+from tests.contract.domain import ParcelMoved, moves, places, versions
+from tests.kafka.clients import SECONDS
+from tests.kafka.plugin import Brokers
+from tools.broker.cluster import Wanted
+from tools.proxy.caught import Caught
+from tools.proxy.frames import Api, Request
+from tools.proxy.proxy import Proxy
+
+HELD = "held"  # the client id of the store whose requests are caught
+
+Open = Callable[..., EventStore]
+
+
+def of_held(request: Request) -> bool:
+    return request.client_id == HELD
+
+
+@pytest.fixture(scope="module")
+def proxy(brokers: Brokers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy before a broker that sends all its clients there."""
+    with Proxy() as proxy:
+        wanted = Wanted(advertised=[proxy.address])
+        cluster = brokers.cluster("behind-proxy", wanted, tmp_path_factory)
+        proxy.target = cluster.nodes[1].address
+        yield proxy
+
+
+@pytest.fixture
+def names(proxy: Proxy) -> Names:
+    names = Names(f"{uuid.uuid4().hex}.")
+    Topics(Cluster(KafkaSettings(proxy.address)), names).create("parcel", 1, 1)
+    return names
+
+
+@pytest.fixture
+def opened(proxy: Proxy, names: Names, tmp_path: Path) -> Iterator[Open]:
+    """Opens stores of this test, each with the index of that name; closes them in the end."""
+    stores: list[EventStore] = []
+
+    def open_store(index: str, **settings: Setting) -> EventStore:
+        url = f"kafka://{proxy.address}?prefix={names.prefix}"
+        kafka: dict[str, Setting] = {"fetch.wait.max.ms": 10, **settings}
+        stores.append(connect(url, index=tmp_path / f"{index}.db", kafka=kafka))
+        return stores[-1]
+
+    yield open_store
+    for store in stores:
+        store.close()
+
+
+class Plain(NamedTuple):
+    """A committed record as any consumer of read_committed sees it."""
+
+    version: int
+    event_id: uuid.UUID
+
+
+def plain(proxy: Proxy, names: Names) -> list[Plain]:
+    """All committed records, up to the end of the log as it is now."""
+    settings = {"bootstrap.servers": proxy.address, "group.id": "plain"}
+    place = TopicPartition(names.events("parcel"), 0, 0)
+    uncommitted = Consumer({**settings, "isolation.level": "read_uncommitted"})
+    _, end = uncommitted.get_watermark_offsets(place, SECONDS)
+    uncommitted.close()
+    consumer = Consumer({**settings, "enable.partition.eof": True})
+    consumer.assign([place])
+    found = []
+    while True:
+        message = consumer.poll(SECONDS)
+        assert message is not None, "the log was not decided in time"
+        if message.error() is None:
+            headers: dict[str, Any] = dict(message.headers() or [])
+            found.append(
+                Plain(int(headers["ce_aggregateversion"]), uuid.UUID(headers["ce_id"].decode()))
+            )
+        elif (message.offset() or 0) >= end:
+            consumer.close()
+            return found
+
+
+def seen_by(stores: Sequence[EventStore]) -> list[str]:
+    """What `parcel-1` went through; all stores and both ways of reading must say the same."""
+    events = stores[0].get_events("parcel-1")
+    assert versions(events) == list(range(1, len(events) + 1))
+    for store in stores:
+        assert list(store.get_events("parcel-1")) == list(events)
+        assert list(store.replay()) == list(events)
+    return places(events)
+
+
+def committed_late(proxy: Proxy, store: EventStore) -> Caught:
+    """Append `a` as version 1, whose commit arrives a second time when it is released."""
+    late = proxy.hold(Api.END_TXN, of_held)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(store.append, "parcel-1", moves("a"), 0)
+        late.wait()
+        late.cut()
+        assert first.result(SECONDS).version == 1
+    return late
+
+
+def error_code(answer: bytes) -> int:
+    """Of an answer to EndTxn: after the correlation id and the throttle time."""
+    (code,) = struct.unpack_from(">h", answer, 8)
+    return int(code)
+
+
+@pytest.mark.parametrize("expected", [1, None])
+def test_an_event_that_lost_and_is_committed_all_the_same_is_seen_by_nobody(
+    proxy: Proxy, names: Names, opened: Open, expected: int | None
+) -> None:
+    """The order of events: the late commit of version 1 ends the transaction that lost.
+
+    The loser produces its version 2, a rival has committed another one before it, the loser meets
+    it at its read back and aborts; before the abort arrives, the old commit does.
+    """
+    loser, winner = opened("loser", **{"client.id": HELD}), opened("winner")
+    late = committed_late(proxy, loser)
+    records = proxy.hold(Api.PRODUCE, of_held)
+    lost_id = uuid.uuid4()
+    with ThreadPoolExecutor() as pool:
+        losing = pool.submit(
+            loser.append, "parcel-1", moves("lost"), expected, None, event_ids=[lost_id]
+        )
+        records.wait()
+        won = winner.append("parcel-1", moves("won"), 1)
+        abort = proxy.hold(Api.END_TXN, of_held)
+        records.pass_on()
+        abort.wait()
+        assert error_code(late.release()) == 0
+        # The torn case is reached: the broker committed what the application was about to abort.
+        torn = plain(proxy, names)
+        assert [it.version for it in torn] == [1, 2, 2]
+        assert [it.event_id for it in torn[1:]] == [*won.event_ids, lost_id]
+        abort.pass_on()
+        if expected is None:
+            assert losing.result(SECONDS).version == 3
+        else:
+            with pytest.raises(ConcurrencyError) as told:
+                losing.result(SECONDS)
+            assert told.value.actual >= 2
+    went_on = ["lost"] if expected is None else []
+    done = loser.append("parcel-1", moves("b"))
+    winner.wait(done.position)  # type: ignore[attr-defined]
+    fresh = opened("fresh")
+    assert seen_by([loser, winner, fresh]) == ["a", "won", *went_on, "b"]
+
+
+def test_a_proposal_that_is_committed_too_early_takes_effect_once(
+    proxy: Proxy, names: Names, opened: Open
+) -> None:
+    """The late commit ends the next transaction before the application asks for it."""
+    store = opened("one", **{"client.id": HELD})
+    late = committed_late(proxy, store)
+    commit = proxy.hold(Api.END_TXN, of_held)
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(store.append, "parcel-1", moves("b"), 1)
+        commit.wait()
+        assert error_code(late.release()) == 0
+        assert [it.version for it in plain(proxy, names)] == [1, 2]
+        commit.pass_on()
+        assert second.result(SECONDS).version == 2
+    assert store.append("parcel-1", moves("c"), 2).version == 3
+    assert seen_by([store, opened("fresh")]) == ["a", "b", "c"]
+
+
+def test_a_part_of_an_append_that_is_committed_alone_is_seen_by_nobody(
+    proxy: Proxy, names: Names, opened: Open
+) -> None:
+    """The late commit comes between the records of one append, which is then written again."""
+    store = opened("one", **{"client.id": HELD, "batch.num.messages": 1, "max.in.flight": 1})
+    late = committed_late(proxy, store)
+    seen: list[Request] = []
+
+    def is_second(request: Request) -> bool:
+        seen.extend([request] if of_held(request) else [])
+        return len(seen) == 2
+
+    second_record = proxy.hold(Api.PRODUCE, is_second)
+    with ThreadPoolExecutor() as pool:
+        both = pool.submit(store.append, "parcel-1", moves("b", "c", "d"), 1)
+        second_record.wait()
+        assert error_code(late.release()) == 0
+        assert [it.version for it in plain(proxy, names)] == [1, 2]
+        second_record.pass_on()
+        assert both.result(SECONDS).version == 4
+    assert [it.version for it in plain(proxy, names)] == [1, 2, 2, 3, 4]
+    assert seen_by([store, opened("fresh")]) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("api", [Api.PRODUCE, Api.ADD_PARTITIONS_TO_TXN, Api.END_TXN])
+def test_an_append_whose_answer_is_lost_is_recorded_once(
+    proxy: Proxy, names: Names, opened: Open, api: Api
+) -> None:
+    store = opened("one", **{"client.id": HELD})
+    store.append("parcel-1", moves("a"))
+    lost = proxy.lose_answer(api, of_held)
+    done = store.append("parcel-1", [ParcelMoved(place=it) for it in "bc"], 1)
+    lost.wait(0)
+    assert done.version == 3
+    assert [it.version for it in plain(proxy, names)] == [1, 2, 3]
+    assert seen_by([store, opened("fresh")]) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("api", [Api.PRODUCE, Api.ADD_PARTITIONS_TO_TXN])
+def test_a_copy_of_a_request_that_comes_after_its_transaction_changes_nothing(
+    proxy: Proxy, names: Names, opened: Open, api: Api
+) -> None:
+    store = opened("one", **{"client.id": HELD})
+    store.append("parcel-1", moves("a"))
+    late = proxy.hold(api, of_held)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(store.append, "parcel-1", moves("b"), 1)
+        late.wait()
+        late.cut()
+        assert first.result(SECONDS).version == 2
+    late.release()
+    for version, place in enumerate("cd", start=3):
+        assert store.append("parcel-1", moves(place), version - 1).version == version
+    assert seen_by([store, opened("fresh")]) == ["a", "b", "c", "d"]
+    assert [it.version for it in plain(proxy, names)] == [1, 2, 3, 4]

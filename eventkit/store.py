@@ -69,6 +69,39 @@ class Append(NamedTuple):
             raise InvalidInput("event_ids holds the same id twice")
 
 
+def check_together(appends: Sequence[Append]) -> None:
+    """Refuse appends that no store could write together.
+
+    Raises:
+        InvalidInput: none, an aggregate or an event id twice, more events than one append may
+            have, or one that no store could write alone.
+    """
+    if isinstance(cast("object", appends), Append):
+        raise InvalidInput("appends is a list: write [append]")
+    if not appends:
+        raise InvalidInput("append_all takes at least one append")
+    aggregates: set[str] = set()
+    event_ids: set[UUID] = set()
+    for asked in appends:
+        if not isinstance(asked, Append):
+            raise InvalidInput(f"append_all takes Append values, not {type(asked).__name__}")
+        asked.check()
+        if asked.aggregate_id in aggregates:
+            raise InvalidInput(
+                f"append_all names {asked.aggregate_id} twice: put all its events into one append"
+            )
+        aggregates.add(asked.aggregate_id)
+        given = asked.event_ids or ()
+        if not event_ids.isdisjoint(given):
+            raise InvalidInput("append_all was given the same event id twice")
+        event_ids.update(given)
+    events = sum(len(asked.events) for asked in appends)
+    if events > MAX_EVENTS_PER_APPEND:
+        raise InvalidInput(
+            f"append_all takes up to {MAX_EVENTS_PER_APPEND:,} events, not {events:,}"
+        )
+
+
 class Appended(NamedTuple):
     """One append that took effect.
 
@@ -188,6 +221,22 @@ class EventStore(Protocol):
 
         Raises:
             StoreBusy, StoreUnavailable, StoreClosed: the store could write none of them.
+        """
+
+    def append_all(self, appends: Sequence[Append]) -> list[Appended]:
+        """Write appends to several aggregates, all or none of them.
+
+        Each has its own expected version, metadata and event ids. With the same event ids a retry
+        is safe: where all are recorded it gives the same results and writes nothing.
+
+        Returns one result an append, in their order, once every reader can read all of them. Until
+        then a reader may see those of some aggregates before those of others.
+
+        Raises:
+            ConcurrencyError, DuplicateEventId: one of them cannot be; nothing of any was written.
+            InvalidInput, CodecError: they cannot be written at all; see `check_together`.
+            StoreBusy, StoreUnavailable: nothing was written; try again later.
+            OutcomeUnknown: it cannot be told; retry. Its event ids are those of all, in order.
         """
 
     def get_events(

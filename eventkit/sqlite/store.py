@@ -21,8 +21,8 @@ from eventkit.sqlite.rows import new_rows
 from eventkit.sqlite.schema import connect_file, prepare
 from eventkit.sqlite.snapshots import SqliteSnapshots
 from eventkit.sqlite.writer import Writer
-from eventkit.sqlite.writes import Batch, Write
-from eventkit.store import Append, Appended, EventFilter, Page
+from eventkit.sqlite.writes import Batch, Write, in_order
+from eventkit.store import Append, Appended, EventFilter, Page, check_together
 
 _LEAST_PATIENCE = 5.0
 """Seconds for which callers wait for each other, whatever they wait for other processes."""
@@ -105,7 +105,7 @@ class SqliteStore(ReadsLog):
         """Write events of one aggregate, all or none; see `EventStore.append`."""
         asked = Append(aggregate_id, events, expected_version, metadata, event_ids)
         write = self._write(asked)
-        self._commit([write])
+        self._commit(Batch([write]))
         if isinstance(write.outcome, Appended):
             return write.outcome
         assert write.outcome is not None  # noqa: S101 - every committed write has an outcome
@@ -119,9 +119,18 @@ class SqliteStore(ReadsLog):
                 prepared.append(self._write(asked))
             except EventkitError as error:
                 prepared.append(error)
-        self._commit([item for item in prepared if isinstance(item, Write)])
+        self._commit(Batch([item for item in prepared if isinstance(item, Write)]))
         outcomes = [item.outcome if isinstance(item, Write) else item for item in prepared]
         return [outcome for outcome in outcomes if outcome is not None]
+
+    def append_all(self, appends: Sequence[Append]) -> list[Appended]:
+        """Write appends to several aggregates, all or none; see `EventStore.append_all`."""
+        check_together(appends)
+        batch = Batch([self._write(asked) for asked in appends], together=True)
+        self._commit(batch)
+        if batch.refused is not None:
+            raise batch.refused
+        return in_order(batch.writes)
 
     def page(self, wanted: EventFilter, after: int, limit: int) -> Page:
         """Up to `limit` matching events after a position, and how far the log was read for them."""
@@ -170,9 +179,9 @@ class SqliteStore(ReadsLog):
             schema = self._schemas[cls] = self._codec.schema_of(cls)
         return schema
 
-    def _commit(self, writes: Sequence[Write]) -> None:
+    def _commit(self, batch: Batch) -> None:
         self._check_usable()
-        self._group.run(Batch(writes))
+        self._group.run(batch)
 
     def _check_usable(self) -> None:
         if self._closed:

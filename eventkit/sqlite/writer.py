@@ -70,21 +70,23 @@ class Writer:
         Raises:
             StoreError: nothing was written.
         """
-        writes = [write for batch in batches for write in batch.writes]
-        if writes:
+        if any(batch.writes for batch in batches):
             try:
-                self._attempt(writes, thorough=False)
+                self._attempt(batches, thorough=False)
             except sqlite3.IntegrityError:  # an id stands elsewhere: look for them all
                 with translated(self._where):
-                    self._attempt(writes, thorough=True)
+                    self._attempt(batches, thorough=True)
         for batch in batches:
             batch.settled = True
 
-    def _attempt(self, writes: Sequence[Write], *, thorough: bool) -> None:
+    def _attempt(self, batches: Sequence[Batch], *, thorough: bool) -> None:
         committing = False
+        writes = [write for batch in batches for write in batch.writes]
         try:
             begin(self._connection, timeout=self._timeout)
             parameters = self._decide(writes, thorough=thorough)
+            if any(batch.together for batch in batches):
+                writes, parameters = self._decide_together(batches, parameters, thorough=thorough)
             schemas = self._new_schemas(writes)
             if parameters:
                 self._insert(parameters, schemas)
@@ -106,6 +108,25 @@ class Writer:
             raise
         else:
             self._stored_schemas.update(schema.fingerprint for schema in schemas)
+
+    def _decide_together(
+        self, batches: Sequence[Batch], parameters: list[object], *, thorough: bool
+    ) -> tuple[list[Write], list[object]]:
+        """Leave out batches of which not all can be written; returns the other writes, decided.
+
+        One batch at a time, and all others are decided anew without it: what they were refused
+        for may have been a version that only this batch would have taken.
+        """
+        for batch in batches:
+            batch.refused = None
+        writes = [write for batch in batches for write in batch.writes]
+        while True:
+            failed = next((it for it in batches if it.refused is None and it.obstacle()), None)
+            if failed is None:
+                return writes, parameters
+            failed.refused = failed.obstacle()
+            writes = [it for other in batches if other.refused is None for it in other.writes]
+            parameters = self._decide(writes, thorough=thorough) if writes else []
 
     def _decide(self, writes: Sequence[Write], *, thorough: bool) -> list[object]:
         """Give refused writes and retries their outcome; number the others and list their rows.

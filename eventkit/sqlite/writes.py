@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from eventkit.codec import AvroSchema
-from eventkit.errors import EventkitError
+from eventkit.errors import DuplicateEventId, EventkitError, OutcomeUnknown
 from eventkit.sqlite.rows import NewRow
 from eventkit.store import Appended
 
@@ -44,11 +44,60 @@ class Write:
 
 
 class Batch:
-    """The writes of one caller; `settled` says that their outcomes hold."""
+    """The writes of one caller; `settled` says that their outcomes hold.
 
-    __slots__ = ("settled", "weight", "writes")
+    Parameters:
+        writes: in their order.
+        together: whether they are written all or none.
+    """
 
-    def __init__(self, writes: Sequence[Write]) -> None:
+    __slots__ = ("refused", "settled", "together", "weight", "writes")
+
+    def __init__(self, writes: Sequence[Write], *, together: bool = False) -> None:
         self.writes = writes
+        self.together = together
         self.weight = sum([len(write.rows) for write in writes])
         self.settled = False
+        self.refused: EventkitError | None = None
+
+    def obstacle(self) -> EventkitError | None:
+        """Why these writes cannot be made together, if they are to be; as their outcomes tell."""
+        if not self.together:
+            return None
+        for write in self.writes:
+            if isinstance(write.outcome, EventkitError):
+                return write.outcome
+        return half_recorded(
+            [write.outcome for write in self.writes if isinstance(write.outcome, Appended)]
+        )
+
+
+def half_recorded(outcomes: Sequence[Appended]) -> DuplicateEventId | None:
+    """The error of appends that were asked for together, where only some are in the log already."""
+    recorded = [it for it in outcomes if it.already_recorded]
+    if len(recorded) in (0, len(outcomes)):
+        return None
+    last = recorded[0]
+    return DuplicateEventId(
+        last.event_ids[-1], last.aggregate_id, last.version,
+        "other appends of the same append_all are not recorded",
+    )  # fmt: skip
+
+
+def in_order(writes: Sequence[Write]) -> list[Appended]:
+    """The results of writes that were made together.
+
+    Raises:
+        EventkitError: what came of the first that was not made.
+        OutcomeUnknown: what came of one is not known; it names the event ids of all.
+    """
+    done: list[Appended] = []
+    for write in writes:
+        if isinstance(write.outcome, OutcomeUnknown):
+            ids = [it for each in writes for it in each.event_ids]
+            raise OutcomeUnknown(ids, write.outcome.reason) from write.outcome.__cause__
+        if isinstance(write.outcome, EventkitError):
+            raise write.outcome
+        assert write.outcome is not None  # noqa: S101 - every committed write has an outcome
+        done.append(write.outcome)
+    return done

@@ -13,7 +13,7 @@ from tests.contract.base import Contract
 from tests.contract.domain import OpenStore, Parcel, moves, places
 
 DUTIES = {
-    "append", "append_each", "close", "get_events", "replay", "snapshots", "types",
+    "append", "append_all", "append_each", "close", "get_events", "replay", "snapshots", "types",
 }  # fmt: skip
 
 CHANGES_HISTORY = (
@@ -25,6 +25,7 @@ CHANGES_HISTORY = (
 EACH_USE: dict[str, Callable[[EventStore], Any]] = {
     "append": lambda store: store.append("parcel-1", moves("b")),
     "append_each": lambda store: store.append_each([Append("parcel-1", moves("b"))]),
+    "append_all": lambda store: store.append_all([Append("parcel-1", moves("b"))]),
     "get_events": lambda store: store.get_events("parcel-1"),
     "replay": lambda store: list(store.replay()),
     "load_snapshot": lambda store: store.snapshots.load_snapshot("parcel-1"),

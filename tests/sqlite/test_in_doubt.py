@@ -129,3 +129,19 @@ def test_a_transaction_that_could_not_be_rolled_back_is_by_the_next_append(
         store.append("parcel-1", moves("a"))
     assert store.append("parcel-1", moves("b"), expected_version=0).version == 1
     assert places(store.replay()) == ["b"]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["not written", "written"])
+def test_what_was_to_be_written_together_is_in_doubt_together(
+    store: SqliteStore, faults: Faults, *, late: bool
+) -> None:
+    appends = [Append("parcel-1", moves("a", "b"), 0), Append("parcel-2", moves("c"), 0)]
+    commit_fails(faults, late=late)
+    with pytest.raises(OutcomeUnknown) as caught:
+        store.append_all(appends)
+    ids = caught.value.event_ids
+    assert len(ids) == 3
+    again = [appends[0]._replace(event_ids=ids[:2]), appends[1]._replace(event_ids=ids[2:])]
+    done = store.append_all(again)
+    assert [(it.version, it.already_recorded) for it in done] == [(2, late), (1, late)]
+    assert places(store.replay()) == ["a", "b", "c"]

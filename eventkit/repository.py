@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from eventkit.aggregate import Aggregate, applied_events, fold, pending_of, saved
-from eventkit.errors import AggregateNotFound, ConcurrencyError, InvalidInput
+from eventkit.aggregate import Aggregate, applied_events, fold
+from eventkit.errors import AggregateNotFound, InvalidInput
 from eventkit.events import Metadata, utc
 from eventkit.snapshotting import Snapshotter
-from eventkit.store import Appended, EventStore
+from eventkit.steps import Decide, Load, Step, Steps, executing, saving
+from eventkit.store import Append, Appended, EventStore
 
 _A = TypeVar("_A", bound=Aggregate)
 _R = TypeVar("_R")
-_FIRST_PAUSE = 0.002
-"""Seconds; doubled at each conflict up to `_LONGEST_PAUSE`, and spread at random."""
-_LONGEST_PAUSE = 0.25
 
 
 class Repository(Generic[_A]):
@@ -93,18 +90,7 @@ class Repository(Generic[_A]):
         Raises:
             ConcurrencyError: somebody else was first; get it again and decide again.
         """
-        pending = pending_of(aggregate)
-        if not pending:
-            return None
-        done = self._store.append(
-            aggregate.aggregate_id,
-            [item.event for item in pending],
-            expected_version=aggregate.version - len(pending),
-            metadata=metadata,
-            event_ids=[item.event_id for item in pending],
-        )
-        saved(aggregate, len(pending))
-        return done
+        return self._follow(saving(aggregate, metadata))
 
     @contextmanager
     def edit(self, aggregate_id: str, metadata: Metadata | None = None) -> Iterator[_A]:
@@ -113,7 +99,7 @@ class Repository(Generic[_A]):
         Raises:
             ConcurrencyError: somebody else appended meanwhile; `execute` would have tried again.
         """
-        aggregate = self._load(aggregate_id, None, None)
+        aggregate = self.get_or_new(aggregate_id)
         yield aggregate
         self.save(aggregate, metadata)
 
@@ -134,22 +120,33 @@ class Repository(Generic[_A]):
 
         Returns what the command returned.
         """
-        if attempts < 1:
-            raise InvalidInput(f"attempts is 1 or more, not {attempts}")
-        pause = _FIRST_PAUSE
-        for attempt in range(1, attempts + 1):
-            aggregate = self._load(aggregate_id, None, None)
-            result = command(aggregate)
-            try:
-                self.save(aggregate, metadata)
-            except ConcurrencyError:
-                if attempt == attempts:
-                    raise
-                time.sleep(pause * random.random())  # noqa: S311 - spreads the rivals
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            else:
-                return result
-        raise AssertionError("unreachable")
+        return self._follow(executing(aggregate_id, command, metadata, attempts))
+
+    def get_or_new(self, aggregate_id: str) -> _A:
+        """The aggregate now; a new one, at version 0, where it has no events."""
+        return self._load(aggregate_id, None, None)
+
+    def _follow(self, steps: Steps[_R]) -> _R:
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = self._do(step)
+                except Exception as error:  # noqa: BLE001 - the steps know what it means
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            return cast("_R", end.value)
+
+    def _do(self, step: Step) -> Any:
+        if type(step) is Append:
+            return self._store.append(*step)
+        if type(step) is Load:
+            return self.get_or_new(step.aggregate_id)
+        if type(step) is Decide:
+            return step.command(step.aggregate)
+        return time.sleep(step.seconds)
 
     def _load(self, aggregate_id: str, version: int | None, as_of: datetime | None) -> _A:
         aggregate = self._class(aggregate_id)

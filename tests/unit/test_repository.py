@@ -64,7 +64,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Collect the pauses between attempts instead of making them; chance is always 1."""
     made: list[float] = []
     monkeypatch.setattr("eventkit.repository.time.sleep", made.append)
-    monkeypatch.setattr("eventkit.repository.random.random", lambda: 1.0)
+    monkeypatch.setattr("eventkit.steps.random.random", lambda: 1.0)
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -23,9 +23,9 @@ from eventkit.cli.demo_choices import (
     telling_aggregates,
 )
 from eventkit.cli.demo_screen import Bars, Screen
+from eventkit.cli.kafka import is_kafka, make_topics, opened, topics_at
 from eventkit.cli.session import BrowsableStore
-from eventkit.cli.urls import masked, read_models_beside, sqlite_file
-from eventkit.connection import connect
+from eventkit.cli.urls import masked, read_models_beside
 from eventkit.errors import InvalidCloudEvent, InvalidInput, RebuildNeeded
 from eventkit.events import RecordedEvent
 from eventkit.importer import Importer, Line, Rejection, read_lines
@@ -74,19 +74,31 @@ def demo(
     """
     known = app or load_app(BUILT_IN)
     options = [f"--app {shlex.quote(known.name)}", f"--store {shlex.quote(store_url)}"]
-    if sqlite_file(store_url) is None or read_models_url != read_models_beside(store_url):
+    if read_models_url != read_models_beside(store_url):
         options.append(f"--read-models {shlex.quote(read_models_url)}")
-    with connect(store_url) as connected, ReadModels(read_models_url) as models:
+    made = _topics(known, store_url, alone=app is None and file is None)
+    with opened(store_url) as connected, ReadModels(read_models_url) as models:
         store = cast("BrowsableStore", connected)
         store.types.bind_all(known.events)
         if app is None and file is None:
             _check_example(store, store_url)
         story = _Story(known, store, models, Screen(console))
+        story.topics(made)
         story.log(_lines(file, built_in=app is None), file)
         story.aggregate()
         story.time_travel()
         story.read_models()
         story.go_on(options)
+
+
+def _topics(app: App, store_url: str, *, alone: bool) -> list[str]:
+    """Make the topics that a store on Kafka lacks; the example is to be alone there."""
+    if not is_kafka(store_url):
+        return []
+    categories = list(dict.fromkeys(map(category_of_class, app.aggregates)))
+    if alone and not {*topics_at(store_url).categories()} <= {*categories}:
+        raise _in_use(store_url)
+    return make_topics(store_url, categories)
 
 
 def _check_example(store: BrowsableStore, store_url: str) -> None:
@@ -95,10 +107,14 @@ def _check_example(store: BrowsableStore, store_url: str) -> None:
 
     for event in islice(store.plain_events(EventFilter()), 1):
         if event.metadata.extra.get("source") != SOURCE:
-            raise InvalidInput(
-                f"{masked(store_url)} holds events already; say --app MODULE to see them, or "
-                "another --store for the built-in example"
-            )
+            raise _in_use(store_url)
+
+
+def _in_use(store_url: str) -> InvalidInput:
+    return InvalidInput(
+        f"{masked(store_url)} holds events already; say --app MODULE to see them, or another "
+        "--store for the built-in example"
+    )
 
 
 def _lines(file: Path | None, *, built_in: bool) -> Iterator[Line]:
@@ -123,10 +139,15 @@ class _Story:
         self._next: list[str] = []
         self._shown: Shown | None = None
 
+    def topics(self, made: Sequence[str]) -> None:
+        """What was made on Kafka for it."""
+        self._screen.title("Event sourcing: keep what happened, compute everything else.")
+        if made:
+            self._screen.say(f"Made on Kafka for this: {', '.join(made)}.")
+
     def log(self, lines: Iterator[Line], file: Path | None) -> None:
         """The events come into the store."""
         screen = self._screen
-        screen.title("Event sourcing: keep what happened, compute everything else.")
         screen.chapter(1, "Events are facts: they are appended, never changed and never deleted.")
         importer = Importer(self._store, _refuse(file))
         size = file.stat().st_size if file else 0
@@ -143,7 +164,7 @@ class _Story:
             )
         if counts.already_there:
             screen.say(f"{counts.already_there:,} events were there already: none is added twice.")
-        if not counts.read and not self._store.last_position():
+        if not counts.read and next(self._store.plain_events(EventFilter()), None) is None:
             raise InvalidInput("there are no events to show; give a file: eventkit demo FILE")
 
     def aggregate(self) -> None:

@@ -59,7 +59,8 @@ def begin(
         typer.Option(
             metavar="URL",
             envvar="EVENTKIT_READ_MODELS",
-            help="Where the read models are; STORE-read-models.db beside the store unless given.",
+            help="Where the read models are; STORE-read-models.db beside the store unless given, "
+            "HOST-PORT-read-models.db here for a store on Kafka.",
         ),
     ] = None,
     _version: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -11,8 +12,8 @@ from typing import Protocol, cast
 import typer
 
 from eventkit.cli.app import App, load_app
+from eventkit.cli.kafka import opened
 from eventkit.cli.urls import masked, read_models_beside, sqlite_file
-from eventkit.connection import connect
 from eventkit.errors import InvalidApp, StoreUnavailable
 from eventkit.store import EventFilter, EventStore, PlainEvent
 
@@ -31,9 +32,6 @@ class BrowsableStore(EventStore, Protocol):
 
     def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
         """All events that match."""
-
-    def last_position(self) -> int:
-        """The position of the newest event."""
 
 
 @dataclass
@@ -69,13 +67,15 @@ class Session:
         """Where the read models are."""
         return self.given_read_models_url or read_models_beside(self.store_url)
 
-    def open_store(self, app: App | None) -> BrowsableStore:
+    @contextmanager
+    def open_store(self, app: App | None) -> Iterator[BrowsableStore]:
         """The store, made where there is none; it knows the classes of the app."""
-        store = connect(self.store_url)
-        store.types.bind_all(() if app is None else app.events)
-        return cast("BrowsableStore", store)
+        with opened(self.store_url) as store:
+            store.types.bind_all(() if app is None else app.events)
+            yield cast("BrowsableStore", store)
 
-    def open_existing_store(self) -> BrowsableStore:
+    @contextmanager
+    def open_existing_store(self) -> Iterator[BrowsableStore]:
         """The store for a command that reads, which makes none; it knows the app, if there is one.
 
         Raises:
@@ -88,7 +88,8 @@ class Session:
                 f"there is no event store at {masked(self.store_url)}; "
                 "say where it is with --store URL, or begin one with the command import"
             )
-        return self.open_store(app)
+        with self.open_store(app) as store:
+            yield store
 
 
 def session_of(context: typer.Context) -> Session:

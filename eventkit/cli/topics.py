@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eventkit.cli.failures import Exit
+from eventkit.cli.kafka import topics_at
 from eventkit.cli.options import Json
 from eventkit.cli.output import say, say_json
 from eventkit.cli.session import session_of
-from eventkit.errors import InvalidUrl, StoreUnavailable
 
 if TYPE_CHECKING:
     from eventkit.kafka.gate import Finding
-    from eventkit.kafka.topics import Topics
-
-_TIMEOUT = 10.0
-"""Seconds that the brokers may take for one answer."""
-_OPTIONS = ("index", "prefix", "timeout")
-"""Of a store on Kafka; what is not for topics does no harm here."""
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -48,7 +42,7 @@ def create(
 
     Example: eventkit --store kafka://localhost:9092 topics create task --partitions 12
     """
-    topics = _topics(context)
+    topics = topics_at(session_of(context).store_url)
     made = topics.create(category, partitions, replication)
     say(f"made {', '.join(made)}" if made else "all topics are there already")
     _show(topics.check([category]))
@@ -70,7 +64,7 @@ def check(
 
     Example: eventkit --store kafka://localhost:9092 topics check
     """
-    topics = _topics(context)
+    topics = topics_at(session_of(context).store_url)
     checked = list(categories or topics.categories())
     findings = topics.check(checked)
     if as_json:
@@ -89,32 +83,3 @@ def _show(findings: Sequence[Finding]) -> None:
     for severity, topic, problem, fix in findings:
         say(f"{severity}: {topic}: {problem}")
         say(f"    {fix}")
-
-
-def _topics(context: typer.Context) -> Topics:
-    """The topics of the store.
-
-    Raises:
-        InvalidUrl: the store is not on Kafka.
-        StoreUnavailable: Kafka's client is not installed.
-    """
-    url = session_of(context).store_url
-    if not url.startswith("kafka://"):
-        raise InvalidUrl(url, "topics are Kafka's; say --store kafka://host:port")
-    try:
-        # Only here: SQLite's users need no Kafka client.
-        from eventkit.kafka.cluster import Cluster  # noqa: PLC0415
-        from eventkit.kafka.names import Names  # noqa: PLC0415
-        from eventkit.kafka.topics import Topics  # noqa: PLC0415
-        from eventkit.kafka.urls import parse_url  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if error.name != "confluent_kafka":
-            raise
-        raise StoreUnavailable(
-            "topics are Kafka's, and need the package confluent-kafka: "
-            "pip install 'eventkit-kafka[kafka]'"
-        ) from error
-    settings, options = parse_url(url)
-    for unknown in sorted(options.keys() - {*_OPTIONS}):
-        raise InvalidUrl(url, f"unknown option {unknown!r}; there is: {', '.join(_OPTIONS)}")
-    return Topics(Cluster(settings, timeout=_TIMEOUT), Names(options.get("prefix", "")))

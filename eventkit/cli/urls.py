@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from eventkit.errors import InvalidUrl
 
@@ -12,6 +12,7 @@ _PASSWORD = re.compile(r"(://[^:/@\s]*):[^\s'\"]*@")
 _SECRET = re.compile(
     r"([?&][^=&\s]*(?:password|passwd|secret|token)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE
 )
+_UNUSUAL = re.compile(r"[^A-Za-z0-9_.]+")
 
 
 def masked(text: str) -> str:
@@ -30,9 +31,16 @@ def sqlite_file(url: str) -> Path | None:
 def read_models_beside(store_url: str) -> str:
     """Where the read models of a store are unless told otherwise: `<stem>-read-models.db`.
 
+    Those of a store on Kafka are in the working directory, named after its address and prefix.
+
     Raises:
-        InvalidUrl: the store is no file, so there is no place beside it.
+        InvalidUrl: the store is neither a file nor on Kafka, so there is no place beside it.
     """
+    parts = urlsplit(store_url)
+    if parts.scheme == "kafka":
+        prefix = "".join(parse_qs(parts.query).get("prefix", []))
+        stem = _UNUSUAL.sub("-", f"{parts.netloc.rpartition('@')[2]}-{prefix}").strip("-.")
+        return f"sqlite:///{stem}-read-models.db"
     file = sqlite_file(store_url)
     if file is None:
         raise InvalidUrl(

@@ -8,10 +8,11 @@ from shlex import quote
 from typing import NamedTuple
 
 from eventkit.kafka.names import Names
+from eventkit.kafka.settings import KafkaSettings
 
 FORMAT = 1
 """Of the records in topics of events."""
-_USUAL_PARTITIONS, _USUAL_COPIES = 12, 3
+USUAL_PARTITIONS, USUAL_COPIES = 12, 3
 
 
 class TopicState(NamedTuple):
@@ -74,16 +75,16 @@ class Gate:
     """Judges the topics of a log.
 
     Parameters:
-        bootstrap: the cluster's addresses, for the commands.
+        settings: how to connect to the cluster, for the commands.
         brokers: how many there are, for the commands.
         names: of the topics.
         found: the topics that are there.
     """
 
     def __init__(
-        self, bootstrap: str, brokers: int, names: Names, found: Mapping[str, TopicState]
+        self, settings: KafkaSettings, brokers: int, names: Names, found: Mapping[str, TopicState]
     ) -> None:
-        self._bootstrap = bootstrap
+        self._settings = settings
         self._brokers = brokers
         self._names = names
         self._found = found
@@ -94,7 +95,7 @@ class Gate:
         state = self._found.get(topic)
         if state is None:
             category = next(iter(categories), "CATEGORY")
-            return [_refuse(topic, "it is missing", self._create(category, None))]
+            return [_refuse(topic, "it is missing", self.how_to_create(category, None))]
         findings = list(self._copies(topic, state))
         policy = state.settings.get("cleanup.policy", "")
         if policy != "compact":
@@ -108,7 +109,7 @@ class Gate:
     def category(self, category: str, record: TopicRecord | None) -> list[Finding]:
         """What is wrong with the topics of a category, of which `record` was recorded."""
         events, snapshots = self._names.events(category), self._names.snapshots(category)
-        create = self._create(category, record)
+        create = self.how_to_create(category, record)
         missing = [name for name in (events, snapshots) if name not in self._found]
         findings = [_refuse(name, "it is missing", create) for name in missing]
         if events in self._found:
@@ -165,19 +166,18 @@ class Gate:
         return f"{self._tool('configs')} --alter {what}"
 
     def _tool(self, name: str) -> str:
-        return f"kafka-{name}.sh --bootstrap-server {self._bootstrap}"
+        return f"kafka-{name}.sh --bootstrap-server {self._settings.bootstrap}"
 
-    def _create(self, category: str, record: TopicRecord | None) -> str:
+    def how_to_create(self, category: str, record: TopicRecord | None) -> str:
         """The command that makes what is missing, like what is there."""
         events = self._found.get(self._names.events(category))
         like = events or self._found.get(self._names.snapshots(category))
-        partitions = like.partitions if like else _USUAL_PARTITIONS
+        partitions = like.partitions if like else USUAL_PARTITIONS
         if record is not None and events is None:
             partitions = record.partitions
-        copies = like.replicas if like else min(_USUAL_COPIES, self._brokers)
-        prefix = f"?prefix={self._names.prefix}" if self._names.prefix else ""
+        copies = like.replicas if like else min(USUAL_COPIES, self._brokers)
         return (
-            f"eventkit --store {quote(f'kafka://{self._bootstrap}{prefix}')} topics create "
+            f"eventkit --store {quote(self._settings.url(self._names.prefix))} topics create "
             f"{category} --partitions {partitions} --replication {copies}"
         )
 

@@ -77,13 +77,19 @@ class Partitions:
         try:
             for partition, number in self.numbers.items():
                 if wanted.categories is None or self._categories[partition] in wanted.categories:
-                    first = number << OFFSET_BITS
-                    (newest,) = connection.execute(_NEWEST, (first, first | _OFFSET)).fetchone()
+                    newest = self.newest(connection, partition)
                     if newest is not None:
-                        found.append(Stretch(first - 1, newest))
+                        found.append(Stretch((number << OFFSET_BITS) - 1, newest))
         finally:
             connection.execute("COMMIT")
         return found
+
+    def newest(self, connection: sqlite3.Connection, partition: Partition) -> int | None:
+        """The position of the row of a partition's newest event; None where it has none."""
+        first = self.numbers[partition] << OFFSET_BITS
+        newest: int | None
+        (newest,) = connection.execute(_NEWEST, (first, first | _OFFSET)).fetchone()
+        return newest
 
 
 class IndexReader:

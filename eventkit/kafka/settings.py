@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlencode
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -108,13 +109,20 @@ class KafkaSettings:
         bootstrap: `host:port`, or several with commas.
         given: librdkafka's settings, for all clients of the store; also `logger`, `oauth_cb`,
             `stats_cb` and `throttle_cb` of confluent_kafka.
+        options: those of the URL that say how to connect, for commands in messages.
 
     Raises:
         InvalidSetting: a setting contradicts what eventkit rests on, or is none.
     """
 
-    def __init__(self, bootstrap: str, given: Mapping[str, Setting] | None = None) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        given: Mapping[str, Setting] | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         self.bootstrap = bootstrap
+        self._options = dict(options or {})
         self._given = _checked(given or {}, bootstrap)
 
     def producer(self, transactional_id: str | None, **callbacks: Callable[..., Any]) -> Settings:
@@ -142,6 +150,12 @@ class KafkaSettings:
         except (KafkaException, TypeError, ValueError) as error:
             # The cause stays out: it might show what must not be shown.
             raise InvalidSetting(self.masked(_text_of(error))) from None
+
+    def url(self, prefix: str = "") -> str:
+        """The URL of a log on this cluster, as a command takes it; there are no secrets in it."""
+        options = {"prefix": prefix, **self._options} if prefix else self._options
+        query = urlencode(options, safe="/:,")
+        return f"kafka://{self.bootstrap}{'?' if query else ''}{query}"
 
     def masked(self, text: str) -> str:
         """The text without any of the secret values."""

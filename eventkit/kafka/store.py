@@ -28,6 +28,7 @@ from eventkit.kafka.inflight import Call, InFlight, Waiting
 from eventkit.kafka.layout import layout_of
 from eventkit.kafka.murmur2 import partition_for
 from eventkit.kafka.names import Names
+from eventkit.kafka.pages import Pages
 from eventkit.kafka.proposals import ProposalTail
 from eventkit.kafka.records import new_records
 from eventkit.kafka.schemas import Schemas
@@ -100,9 +101,9 @@ class KafkaStore(ReadsLog):
         self._path = Path(self._folder.name, "index.db") if self._folder else Path(index or "")
         self._names = Names(prefix)
         cluster = Cluster(self._settings)
-        topics = Topics(cluster, self._names)
-        self._registry = topics.registry
-        self._layout = layout_of(topics, self._names)
+        self._topics = Topics(cluster, self._names)
+        self._registry = self._topics.registry
+        self._layout = layout_of(self._topics, self._names)
         self._ends = Ends(cluster.admin)
         self._checked: set[type[Event]] = set()
         consumer = self._settings.consumer("read_committed")
@@ -121,6 +122,7 @@ class KafkaStore(ReadsLog):
             self._types, self._connect, self._check_usable, str(self._path),
             layout=partitions, fetch_schema=self._fetch_schema,
         )  # fmt: skip
+        self._pages = Pages(self._log, partitions)
         self._schemas = Schemas(self._registry, self._log.load_schema, self._save_schemas)
         self._snapshots = SqliteSnapshots(
             self._connect, self._log.reading, self._check_usable, self._log.codec, str(self._path)
@@ -159,6 +161,11 @@ class KafkaStore(ReadsLog):
     def snapshots(self) -> SqliteSnapshots:
         """The snapshots beside the events."""
         return self._snapshots
+
+    @property
+    def pages(self) -> Pages:
+        """The log, partition by partition."""
+        return self._pages
 
     def append(
         self,
@@ -286,7 +293,7 @@ class KafkaStore(ReadsLog):
         if partitions is None:
             raise StoreUnavailable(
                 f"{self._where} had no topics for the category {category!r} when it was opened. "
-                f"Make them (eventkit topics create {category}) and open the store again."
+                f"Make them, and open the store again:\n{self._topics.how_to_create(category)}"
             )
         return partitions
 

@@ -16,7 +16,16 @@ from confluent_kafka.admin import NewTopic
 from eventkit.errors import InvalidAggregateId, InvalidInput, TopicUnsafe
 from eventkit.ids import category_of
 from eventkit.kafka.cluster import Cluster
-from eventkit.kafka.gate import Finding, Gate, Severity, TopicRecord, TopicState, as_recorded
+from eventkit.kafka.gate import (
+    USUAL_COPIES,
+    USUAL_PARTITIONS,
+    Finding,
+    Gate,
+    Severity,
+    TopicRecord,
+    TopicState,
+    as_recorded,
+)
 from eventkit.kafka.names import Names
 from eventkit.kafka.registry import Registry
 
@@ -105,7 +114,7 @@ class Topics:
         found = self._cluster.describe([names.registry, *topics])
         if names.registry in found:
             self.registry.refresh()
-        gate = Gate(self._cluster.settings.bootstrap, self._cluster.brokers(), names, found)
+        gate = Gate(self._cluster.settings, self._cluster.brokers(), names, found)
         findings = gate.registry(categories)
         for category in categories:
             findings += gate.category(category, self.registry.topic(names.events(category)))
@@ -126,6 +135,15 @@ class Topics:
             _LOGGER.warning("%s", finding)
         records = {it: self.registry.topic(self._names.events(it)) for it in categories}
         return {category: record.partitions for category, record in records.items() if record}
+
+    def usual_size(self) -> tuple[int, int]:
+        """Partitions and copies for whoever does not say; no more copies than there are brokers."""
+        return USUAL_PARTITIONS, min(USUAL_COPIES, self._cluster.brokers())
+
+    def how_to_create(self, category: str) -> str:
+        """The command that makes the topics of a category."""
+        gate = Gate(self._cluster.settings, self._cluster.brokers(), self._names, {})
+        return gate.how_to_create(category, None)
 
     def _record(self, events: str, state: TopicState, partitions: int) -> None:
         record = self.registry.topic(events)

@@ -11,6 +11,7 @@ from eventkit.errors import InvalidUrl
 from eventkit.kafka.settings import KafkaSettings, Setting, is_secret
 
 _SCHEME = "kafka://"
+_CONFIG = "config"
 
 
 class KafkaUrl(NamedTuple):
@@ -48,15 +49,17 @@ def parse_url(url: str, given: Mapping[str, Setting] | None = None) -> KafkaUrl:
         raise InvalidUrl(shown, "write kafka://host:port, or several with commas")
     options = dict(parse_qsl(query, keep_blank_values=True))
     settings: dict[str, Setting] = {}
-    if "config" in options:
-        settings |= _file(shown, options.pop("config"))
+    connecting = {name: value for name, value in options.items() if "." in name or name == _CONFIG}
+    if _CONFIG in options:
+        settings |= _file(shown, options.pop(_CONFIG))
     for name in [name for name in options if "." in name]:
         if is_secret(name):
             raise InvalidUrl(
                 shown, f"a URL is no place for {name}; write it into a file, and say ?config=FILE"
             )
         settings[name] = options.pop(name)
-    return KafkaUrl(KafkaSettings(addresses, settings | dict(given or {})), options)
+    everything = KafkaSettings(addresses, settings | dict(given or {}), connecting)
+    return KafkaUrl(everything, options)
 
 
 def _file(shown: str, path: str) -> dict[str, str]:

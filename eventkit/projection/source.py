@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from eventkit.errors import ProjectionError
 from eventkit.events import EventTypes
@@ -72,6 +72,65 @@ class SqliteSource:
         return self._store.page(wanted, after, limit)
 
 
+class Pages(Protocol):
+    """As `Source`, with partitions that are plain pairs of topic and number."""
+
+    def partitions(self) -> Sequence[tuple[str, int]]:
+        """See `Source`."""
+
+    def start(self, partition: tuple[str, int], /) -> int:
+        """See `Source`."""
+
+    def end(self, partition: tuple[str, int], /) -> int:
+        """See `Source`."""
+
+    def page(
+        self, partition: tuple[str, int], wanted: EventFilter, after: int, limit: int, /
+    ) -> Page:
+        """See `Source`."""
+
+
+@runtime_checkable
+class Paged(Protocol):
+    """A store that can be read in pages, such as the one on Kafka, out of its index."""
+
+    @property
+    def types(self) -> EventTypes:
+        """The event classes that read it."""
+
+    @property
+    def pages(self) -> Pages:
+        """Its log."""
+
+
+class PagedSource:
+    """The log of a store that can be read in pages."""
+
+    def __init__(self, store: Paged) -> None:
+        self._store = store
+
+    @property
+    def types(self) -> EventTypes:
+        """The event classes of the store."""
+        return self._store.types
+
+    def partitions(self) -> Sequence[Partition]:
+        """All of the store, as of when it was opened."""
+        return [Partition(*it) for it in self._store.pages.partitions()]
+
+    def start(self, partition: Partition) -> int:
+        """See `Source.start`."""
+        return self._store.pages.start(partition)
+
+    def end(self, partition: Partition) -> int:
+        """See `Source.end`."""
+        return self._store.pages.end(partition)
+
+    def page(self, partition: Partition, wanted: EventFilter, after: int, limit: int) -> Page:
+        """See `Source.page`."""
+        return self._store.pages.page(partition, wanted, after, limit)
+
+
 def source_of(store: EventStore) -> Source:
     """How projections read this store.
 
@@ -80,4 +139,6 @@ def source_of(store: EventStore) -> Source:
     """
     if isinstance(store, SqliteStore):
         return SqliteSource(store)
+    if isinstance(store, Paged):
+        return PagedSource(store)
     raise ProjectionError(f"projections cannot read from a {type(store).__name__} yet")

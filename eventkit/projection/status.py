@@ -18,9 +18,10 @@ State = Literal["new", "building", "rebuilding", "ready", "outdated"]
 class ProjectionStatus(NamedTuple):
     """Where a projection stands in the log.
 
-    `position` is the offset up to which it has read, `end` that of the newest event, `lag` what
-    is between them, in events of the log. `events` counts those it has handled since it was last
-    built, the newest of them at `updated_at` (UTC). `state` is one of
+    `position` is the offset up to which it has read, `end` that of the newest event, both counted
+    from the start of the log and summed over its partitions; `lag` is what is between them.
+    `events` counts those it has handled since it was last built, the newest of them at
+    `updated_at` (UTC). `state` is one of
 
     - new: never run here;
     - building, rebuilding: not yet at the end of the log for the first time since then, so the
@@ -42,11 +43,9 @@ class ProjectionStatus(NamedTuple):
 def status_of(projection: Projection, source: Source, models: ReadModels) -> ProjectionStatus:
     """Where a projection stands, read without changing anything."""
     partitions = source.partitions()
-    start = sum(source.start(partition) for partition in partitions)
-    end = sum(source.end(partition) for partition in partitions)
-    new = ProjectionStatus(
-        projection.name, projection.version, start, end, end - start, 0, None, "new"
-    )
+    starts = {partition: source.start(partition) for partition in partitions}
+    end = sum(source.end(partition) - start for partition, start in starts.items())
+    new = ProjectionStatus(projection.name, projection.version, 0, end, end, 0, None, "new")
     if not models.exists():
         return new
     with models.connect() as connection:
@@ -59,7 +58,9 @@ def status_of(projection: Projection, source: Source, models: ReadModels) -> Pro
             check_build(connection, projection, build)
         except RebuildNeeded:
             state = "outdated"
-    position = sum(checkpoint.offset for checkpoint in found.values()) if found else start
+    position = sum(
+        found[partition].offset - start for partition, start in starts.items() if partition in found
+    )
     return ProjectionStatus(
         projection.name,
         build.version,

@@ -277,6 +277,17 @@ def test_secrets_in_urls_are_masked(text: str, shown: str) -> None:
     assert masked(text) == shown
 
 
-def test_read_models_have_no_place_beside_a_server() -> None:
+@pytest.mark.parametrize(
+    ("store", "read_models"),
+    [
+        ("kafka://localhost:9092", "localhost-9092"),
+        ("kafka://a:1,b:2?prefix=x.&config=/run/secret", "a-1-b-2-x"),
+    ],
+)
+def test_read_models_of_a_store_on_kafka_are_named_after_it(store: str, read_models: str) -> None:
+    assert read_models_beside(store) == f"sqlite:///{read_models}-read-models.db"
+
+
+def test_read_models_have_no_place_beside_what_is_no_store() -> None:
     with pytest.raises(InvalidUrl, match="say --read-models URL"):
-        read_models_beside("kafka://localhost:9092")
+        read_models_beside("mongo://localhost/db")

@@ -95,7 +95,7 @@ def test_too_many_copies_are_wrong_usage(topics: Topics) -> None:
 def test_a_store_that_leads_nowhere_is_told(
     store: str, code: int, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventkit.cli.topics._TIMEOUT", 1.0)
+    monkeypatch.setattr("eventkit.cli.kafka._TIMEOUT", 1.0)
     exit_code, output = run(store, "check")
     assert exit_code == code
     assert message in output

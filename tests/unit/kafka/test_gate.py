@@ -1,9 +1,12 @@
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from eventkit.kafka.gate import Finding, Gate, Severity, TopicRecord, TopicState
 from eventkit.kafka.names import Names
+from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.urls import parse_url
 
 CONFIGS = "kafka-configs.sh --bootstrap-server b:9092 --alter --entity-type topics --entity-name"
 CREATE = "eventkit --store kafka://b:9092 topics create task --partitions"
@@ -31,7 +34,7 @@ def findings(record: TopicRecord | None = RECORD, **changes: TopicState | None) 
     """What the gate says of good topics of which some are changed, or None: taken away."""
     changed = {name.replace("_", "."): state for name, state in changes.items()}
     found = {name: state for name, state in {**GOOD, **changed}.items() if state is not None}
-    gate = Gate("b:9092", 5, Names(), found)
+    gate = Gate(KafkaSettings("b:9092"), 5, Names(), found)
     return [*gate.registry(["task"]), *gate.category("task", record)]
 
 
@@ -135,7 +138,7 @@ def test_schemas_that_may_get_lost_are_refused(changed: TopicState) -> None:
 
 def test_a_log_with_a_prefix_has_its_own_topics_and_commands() -> None:
     found = {f"old.{name}": state for name, state in GOOD.items()}
-    gate = Gate("b:9092", 5, Names("old."), found)
+    gate = Gate(KafkaSettings("b:9092"), 5, Names("old."), found)
     assert [*gate.registry(["task"]), *gate.category("task", RECORD)] == []
     (finding,) = gate.category("task", None)
     assert finding.fix.startswith("eventkit --store 'kafka://b:9092?prefix=old.' topics create")
@@ -159,3 +162,12 @@ def test_a_finding_reads_as_one_line() -> None:
 )
 def test_a_topic_of_events_tells_its_category(topic_name: str, category: str | None) -> None:
     assert Names("old.").category_of(topic_name) == category
+
+
+def test_commands_connect_as_the_store_does(tmp_path: Path) -> None:
+    config = tmp_path / "kafka.conf"
+    config.write_text("sasl.password=hunter2\n")
+    settings, _ = parse_url(f"kafka://b:9092?config={config}&client.id=a b&index=i.db")
+    (finding,) = Gate(settings, 1, Names("old."), {}).registry(["task"])
+    url = f"kafka://b:9092?prefix=old.&config={config}&client.id=a+b"
+    assert finding.fix.startswith(f"eventkit --store '{url}' topics create task")

@@ -1,0 +1,98 @@
+"""What commands need of a store on Kafka beside the store: its topics, and a passing index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from eventkit.cli.urls import masked
+from eventkit.connection import connect
+from eventkit.errors import InvalidUrl, StoreUnavailable
+from eventkit.store import EventStore
+
+if TYPE_CHECKING:
+    from eventkit.kafka.topics import Topics
+
+_TIMEOUT = 5.0
+"""Seconds that the brokers may take for one answer."""
+_OPTIONS = ("index", "prefix", "timeout")
+"""Of a store on Kafka; what is not for topics does no harm there."""
+
+
+def is_kafka(url: str) -> bool:
+    """Whether a URL is that of a store on Kafka."""
+    return url.startswith("kafka://")
+
+
+@contextmanager
+def opened(url: str) -> Iterator[EventStore]:
+    """The store at a URL; on Kafka with an index that goes with it, unless the URL names one.
+
+    Raises:
+        StoreUnavailable: no category has topics on Kafka.
+    """
+    with ExitStack() as stack:
+        index = None
+        if is_kafka(url):
+            _check_any_topics(url)
+        if is_kafka(url) and not parse_qs(url.partition("?")[2]).get("index"):
+            folder = stack.enter_context(TemporaryDirectory(prefix="eventkit-"))
+            index = Path(folder, "index.db")
+        yield stack.enter_context(connect(url, index=index))
+
+
+def topics_at(url: str) -> Topics:
+    """The topics of a store.
+
+    Raises:
+        InvalidUrl: the store is not on Kafka.
+        StoreUnavailable: Kafka's client is not installed.
+    """
+    if not is_kafka(url):
+        raise InvalidUrl(url, "topics are Kafka's; say --store kafka://host:port")
+    try:
+        # Only here: SQLite's users need no Kafka client.
+        from eventkit.kafka.cluster import Cluster  # noqa: PLC0415
+        from eventkit.kafka.names import Names  # noqa: PLC0415
+        from eventkit.kafka.topics import Topics  # noqa: PLC0415
+        from eventkit.kafka.urls import parse_url  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "confluent_kafka":
+            raise
+        raise StoreUnavailable(
+            "topics are Kafka's, and need the package confluent-kafka: "
+            "pip install 'eventkit-kafka[kafka]'"
+        ) from error
+    settings, options = parse_url(url)
+    for unknown in sorted(options.keys() - {*_OPTIONS}):
+        raise InvalidUrl(url, f"unknown option {unknown!r}; there is: {', '.join(_OPTIONS)}")
+    return Topics(Cluster(settings, timeout=_TIMEOUT), Names(options.get("prefix", "")))
+
+
+def _check_any_topics(url: str) -> None:
+    """See that there is a store on Kafka.
+
+    Raises:
+        StoreUnavailable: no category has topics there.
+    """
+    topics = topics_at(url)
+    if not topics.categories():
+        raise StoreUnavailable(
+            f"there is no event store at {masked(url)}: no category has topics there. "
+            f"Make them with:\n{topics.how_to_create('CATEGORY')}"
+        )
+
+
+def make_topics(url: str, categories: Sequence[str]) -> list[str]:
+    """Make the topics of those categories that have none; returns the names of what was made."""
+    topics = topics_at(url)
+    there = topics.categories()
+    made: list[str] = []
+    for category in categories:
+        if category not in there:
+            made += topics.create(category, *topics.usual_size())
+    return made

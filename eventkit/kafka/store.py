@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple, Self
@@ -183,6 +184,16 @@ class KafkaStore(ReadsLog):
             return outcome
         raise outcome
 
+    def append_soon(
+        self, asked: Append, done: Callable[[Appended | EventkitError], None]
+    ) -> None:
+        """Take an append and return; `done` is told its outcome, once, from a thread of the store.
+
+        Raises what `append` raises before it waits; then `done` is not called.
+        """
+        self._check_usable()
+        self._writer.put(Call([self._waiting(asked)], partial(_tell, done)))
+
     def append_each(self, appends: Sequence[Append]) -> list[Appended | EventkitError]:
         """Write many appends; see `EventStore.append_each`."""
         self._check_usable()
@@ -326,3 +337,9 @@ class KafkaStore(ReadsLog):
 
     def _connect(self) -> sqlite3.Connection:
         return connect_index(self._path, timeout=_SQLITE_TIMEOUT)
+
+
+def _tell(done: Callable[[Appended | EventkitError], None], call: Call) -> None:
+    for waiting in call.waitings:
+        if waiting.outcome is not None:
+            done(waiting.outcome)

@@ -184,9 +184,7 @@ class KafkaStore(ReadsLog):
             return outcome
         raise outcome
 
-    def append_soon(
-        self, asked: Append, done: Callable[[Appended | EventkitError], None]
-    ) -> None:
+    def append_soon(self, asked: Append, done: Callable[[Appended | EventkitError], None]) -> None:
         """Take an append and return; `done` is told its outcome, once, from a thread of the store.
 
         Raises what `append` raises before it waits; then `done` is not called.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from eventkit.ids import category_of
 from eventkit.kafka.index import Partition
 from eventkit.kafka.indexfile import LogId
+from eventkit.kafka.murmur2 import partition_for
 from eventkit.kafka.names import Names
 from eventkit.kafka.rule import Home
 from eventkit.kafka.topics import Topics
@@ -19,11 +21,24 @@ class LogLayout(NamedTuple):
         log_id: tells this log from others.
         homes: all partitions.
         partitions: how many partitions the topic of each category has.
+        names: of the topics.
     """
 
     log_id: LogId
     homes: Mapping[Partition, Home]
     partitions: Mapping[str, int]
+    names: Names = Names()
+
+    def partition_of(self, aggregate_id: str) -> Partition:
+        """Where the events of an aggregate are; not among `homes` where there is no such topic.
+
+        Raises:
+            InvalidAggregateId: it is no id.
+        """
+        category = category_of(aggregate_id)
+        part = partition_for(aggregate_id.encode(), self.partitions.get(category, 1))
+        topic = self.names.events(category)
+        return (topic, part) if category in self.partitions else (topic, -1)
 
 
 def layout_of(topics: Topics, names: Names) -> LogLayout:
@@ -42,4 +57,4 @@ def layout_of(topics: Topics, names: Names) -> LogLayout:
         for category, count in partitions.items()
         for part in range(count)
     }
-    return LogLayout(LogId(names.registry, ids), homes, partitions)
+    return LogLayout(LogId(names.registry, ids), homes, partitions, names)

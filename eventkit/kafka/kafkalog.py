@@ -1,0 +1,202 @@
+"""The log as readers see it without an index: each question is a scan of Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from eventkit.codec import AvroCodec
+from eventkit.errors import InvalidInput
+from eventkit.events import Event, EventTypes, Position, RecordedEvent, utc
+from eventkit.kafka.ends import Ends
+from eventkit.kafka.index import Partition
+from eventkit.kafka.layout import LogLayout
+from eventkit.kafka.reading import LogRecord
+from eventkit.kafka.rule import Progress
+from eventkit.kafka.scan import Scan, Stretch
+from eventkit.sqlite.rows import COLUMNS, plain, recorded, to_micros
+from eventkit.store import EventFilter, PlainEvent, event_filter
+
+_ROW_OF = {"position": "offset", "event_type": "type"}
+_FIELDS = [LogRecord._fields.index(_ROW_OF.get(name, name)) for name in COLUMNS]
+_row: Callable[[LogRecord], tuple[Any, ...]] = itemgetter(*_FIELDS)
+"""The row that the index would keep of a record, but its offset for a position."""
+
+
+class Known(NamedTuple):
+    """An aggregate as somebody saw it earlier.
+
+    Parameters:
+        version: how many events it had.
+        latest: the latest of their timestamps.
+        progress: how far its partition was read then.
+    """
+
+    version: int
+    latest: datetime
+    progress: Progress
+
+
+def _nothing_known(_: str) -> Known | None:
+    return None
+
+
+class KafkaLog:
+    """Answers what `SqliteLog` answers, out of Kafka itself; used by any number of threads.
+
+    Reading one aggregate reads its partition, from where a snapshot says that the wanted versions
+    begin, else from its beginning. Both this and `replay` end at the last stable offsets of the
+    moment when they begin: what is decided by then is shown, if the rule of the log accepts it.
+
+    Parameters:
+        scan: reads partitions.
+        ends: asks where they end.
+        layout: which there are.
+        types: the event classes to read.
+        find_schema: asked for the schema of a fingerprint.
+        known: asked where reading an aggregate may begin.
+    """
+
+    def __init__(
+        self,
+        scan: Scan,
+        ends: Ends,
+        layout: LogLayout,
+        types: EventTypes,
+        find_schema: Callable[[bytes], str | None],
+        known: Callable[[str], Known | None] = _nothing_known,
+    ) -> None:
+        self._scan = scan
+        self._ends = ends
+        self._layout = layout
+        self._types = types
+        self._known = known
+        self.codec = AvroCodec(types, find_schema)
+
+    def get_events(
+        self,
+        aggregate_id: str,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[RecordedEvent]:
+        """The events of one aggregate; see `EventStore.get_events`."""
+        partition, records = self._records_of(aggregate_id, from_version, to_version, as_of)
+        codec, place = self.codec, partial(Position, *partition)
+        return [recorded(_row(it), codec, place) for it in records]
+
+    def plain_events_of(
+        self,
+        aggregate_id: str,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[PlainEvent]:
+        """The events of one aggregate, their bodies read without any event class."""
+        partition, records = self._records_of(aggregate_id, from_version, to_version, as_of)
+        codec, place = self.codec, partial(Position, *partition)
+        return [plain(_row(it), codec, place) for it in records]
+
+    def replay(
+        self,
+        event_types: Sequence[type[Event] | str] | None = None,
+        workspace_id: str | None = None,
+        categories: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[RecordedEvent]:
+        """All events that match, up to the end of the log at the start; see `EventStore.replay`.
+
+        The events of an aggregate come in their order. Between partitions there is no order: they
+        are read one after the other. Filters look at headers; what they drop is never decoded, and
+        the topics of other categories are not read. Memory does not grow with the log.
+        """
+        wanted = event_filter(self._types, event_types, workspace_id, categories, since, until)
+        return self._replay(wanted, recorded)
+
+    def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
+        """All events that match, their bodies read without any event class."""
+        return self._replay(wanted, plain)
+
+    def _replay(self, wanted: EventFilter, read: Callable[..., Any]) -> Iterator[Any]:
+        codec, choose = self.codec, _chooser(wanted)
+        homes = {
+            partition: home
+            for partition, home in self._layout.homes.items()
+            if wanted.categories is None or home.category in wanted.categories
+        }
+        ends = self._end_of(homes)
+        stretches = {partition: Stretch(home, ends[partition]) for partition, home in homes.items()}
+        for partition, records, _ in self._scan.batches(stretches):
+            place = partial(Position, *partition)
+            for it in choose(records):
+                yield read(_row(it), codec, place)
+
+    def _records_of(
+        self, aggregate_id: str, from_version: int, to_version: int | None, as_of: datetime | None
+    ) -> tuple[Partition, list[LogRecord]]:
+        partition = self._layout.partition_of(aggregate_id)
+        if from_version < 1:
+            raise InvalidInput(f"from_version is 1 or more, not {from_version}")
+        moment = None if as_of is None else utc(as_of)
+        last = to_version if to_version is not None else _LAST
+        if partition not in self._layout.homes or last < from_version:
+            self._scan.check_usable()
+            return partition, []
+        end = self._end_of({partition: None})[partition]
+        start = self._start(aggregate_id, from_version, moment, end)
+        stretch = Stretch(self._layout.homes[partition], end, *start, only=aggregate_id)
+        latest = _LAST if moment is None else to_micros(moment)
+        found: list[LogRecord] = []
+        for batch in self._scan.batches({partition: stretch}):
+            for it in batch.records:
+                if it.version > last or it.timestamp > latest:
+                    return partition, found
+                if it.version >= from_version:
+                    found.append(it)
+        return partition, found
+
+    def _start(
+        self, aggregate_id: str, from_version: int, as_of: datetime | None, end: int
+    ) -> tuple[Progress, Mapping[str, int]]:
+        """Where to begin: no wanted event, and none that is later than `as_of`, lies before."""
+        known = self._known(aggregate_id) if from_version > 1 else None
+        if (
+            known is None
+            or known.version >= from_version
+            or known.progress.decided > end
+            or (as_of is not None and known.latest > as_of)
+        ):
+            return Progress(), {}
+        return known.progress, {aggregate_id: known.version}
+
+    def _end_of(self, partitions: Mapping[Partition, object]) -> dict[Partition, int]:
+        self._scan.check_usable()
+        return self._ends(partitions, committed=True)
+
+
+_LAST = 1 << 63
+
+
+def _chooser(wanted: EventFilter) -> Callable[[Sequence[LogRecord]], Sequence[LogRecord]]:
+    """What picks the wanted events of the partitions that are read."""
+    types = None if wanted.types is None else frozenset(wanted.types)
+    workspace_id = wanted.workspace_id
+    since = None if wanted.since is None else to_micros(wanted.since)
+    until = None if wanted.until is None else to_micros(wanted.until)
+
+    def choose(records: Sequence[LogRecord]) -> Sequence[LogRecord]:
+        if types is not None:
+            records = [it for it in records if it.type in types]
+        if workspace_id is not None:
+            records = [it for it in records if it.workspace_id == workspace_id]
+        if since is not None:
+            records = [it for it in records if it.timestamp >= since]
+        if until is not None:
+            records = [it for it in records if it.timestamp < until]
+        return records
+
+    return choose

@@ -1,0 +1,48 @@
+"""Torture the store: python -m tests.torture --minutes 2 --seed 7; exits with 1 on a violation."""
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.torture.rig import Plan, run
+
+_MOST_SHOWN = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=2.0, help="of faults")
+    parser.add_argument("--seed", type=int, help="repeats the faults of a run")
+    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
+    parser.add_argument("--clients", type=int, default=4, help="processes")
+    parser.add_argument("--callers", type=int, default=3, help="threads of each")
+    parser.add_argument("--quiet", type=float, default=1.5, help="seconds between faults")
+    parser.add_argument("--folder", type=Path, help="keeps logs and indexes (default: a new one)")
+    options = parser.parse_args()
+    seed = random.randrange(1_000_000) if options.seed is None else options.seed  # noqa: S311
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="torture-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    say(f"seed {seed}, {options.brokers} broker(s), everything is kept in {folder}")
+    result = run(
+        Plan(
+            folder, options.minutes * 60, seed, options.brokers, options.clients, options.callers,
+            options.quiet,
+        ),
+        say,
+    )  # fmt: skip
+    say(", ".join(f"{count} {name}" for name, count in sorted(result.counts.items())))
+    say(f"the slowest client went on {result.longest:.1f} s after the last fault")
+    for promise, what in result.violations[:_MOST_SHOWN]:
+        say(f"VIOLATION: {promise}: {what}")
+    say(f"{len(result.violations)} violations, seed {seed}")
+    sys.exit(1 if result.violations else 0)
+
+
+def say(what: str) -> None:
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
+main()

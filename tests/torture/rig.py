@@ -1,0 +1,167 @@
+"""A run: brokers behind proxies, clients, a nemesis for each, and the check at the end."""
+
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+from eventkit.kafka.cluster import Cluster as KafkaCluster
+from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.topics import Topics
+from tests.torture.checker import Violation, check
+from tests.torture.client import PATIENCE
+from tests.torture.clients import Client, Setting, wait_for_more
+from tests.torture.domain import CATEGORY
+from tests.torture.history import History, Status, history_of
+from tests.torture.nemesis import BrokerNemesis, ClientNemesis
+from tests.torture.reading import library_views, plain_view
+from tools.broker.cluster import Cluster, Wanted
+from tools.broker.from_jars import start_from_jars
+from tools.proxy.proxy import Proxy
+
+PARTITIONS = 3
+HEALED = 40.0
+"""Seconds after the last fault in which each client must have appends acknowledged again."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does.
+
+    Attributes:
+        folder: of logs, indexes and brokers.
+        seconds: of faults.
+        seed: the same one makes the same faults.
+        brokers: 1 or 3.
+        clients: processes; the first two thirds share one index.
+        callers: threads of each.
+        quiet: seconds between faults, on average.
+    """
+
+    folder: Path
+    seconds: float = 120.0
+    seed: int = 1
+    brokers: int = 1
+    clients: int = 4
+    callers: int = 3
+    quiet: float = 1.5
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run.
+
+    Attributes:
+        violations: of what must hold.
+        counts: of appends, by what is known of them.
+        longest: seconds that the slowest client took for its first appends after the last fault.
+    """
+
+    violations: Sequence[Violation]
+    counts: dict[str, int]
+    longest: float
+
+
+@contextmanager
+def brokers_behind_proxies(folder: Path, count: int) -> Iterator[tuple[Cluster, list[Proxy]]]:
+    """Start brokers that clients can only reach through a proxy each."""
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(Proxy()) for _ in range(count)]
+        wanted = Wanted(brokers=count, advertised=[it.address for it in proxies])
+        cluster = stack.enter_context(start_from_jars(folder / "brokers", wanted))
+        for proxy, node in zip(proxies, cluster.nodes.values(), strict=True):
+            proxy.target = node.address
+        yield cluster, proxies
+
+
+def run(plan: Plan, say: Callable[[str], None]) -> Result:
+    """Run a plan; returns what was found."""
+    with brokers_behind_proxies(plan.folder, plan.brokers) as (cluster, proxies):
+        topics = Topics(KafkaCluster(KafkaSettings(cluster.bootstrap)))
+        topics.create(CATEGORY, PARTITIONS, plan.brokers)
+        url = f"kafka://{cluster.bootstrap}?timeout=15"
+        setting = Setting(url, plan.folder, plan.seed, plan.callers)
+        shared = max(2, plan.clients * 2 // 3)
+        clients = [
+            Client(f"c{number}", "shared" if number < shared else f"own{number}", setting)
+            for number in range(plan.clients)
+        ]
+        try:
+            found, longest = _torture(plan, clients, cluster, proxies, say)
+        finally:
+            for client in clients:
+                client.kill()
+        history = history_of([it.log for it in clients], {it.name: str(it.index) for it in clients})
+        found += _check(plan, history, clients, cluster, url, say)
+        return Result(found, _counts(history), longest)
+
+
+def _torture(
+    plan: Plan,
+    clients: Sequence[Client],
+    cluster: Cluster,
+    proxies: Sequence[Proxy],
+    say: Callable[[str], None],
+) -> tuple[list[Violation], float]:
+    """The run itself; returns who did not go on after it, and how long the slowest took."""
+    began = monotonic()
+
+    def told(what: str) -> None:
+        say(f"{monotonic() - began:6.1f} s  {what}")
+
+    for client in clients:
+        client.start()
+    wait_for_more(clients, 1, HEALED)
+    nemeses = [
+        ClientNemesis(plan.seed, told, plan.quiet, clients),
+        BrokerNemesis(plan.seed, told, plan.quiet, cluster, proxies),
+    ]
+    for nemesis in nemeses:
+        nemesis.start()
+    sleep(plan.seconds)
+    for nemesis in nemeses:
+        nemesis.end()
+    told("healed")
+    took = wait_for_more(clients, 3, HEALED)
+    found = [
+        Violation("clients go on when all is well again", f"{it.name}: not in {HEALED} s")
+        for it in clients
+        if it.name not in took
+    ]
+    for client in clients:
+        client.send(signal.SIGTERM)
+    for client in clients:
+        code = client.ended(PATIENCE + HEALED)
+        if code != 0:
+            found.append(Violation("a client ends in order", f"{client.name}: {code}"))
+    told("clients ended")
+    return found, max(took.values(), default=HEALED)
+
+
+def _check(
+    plan: Plan,
+    history: History,
+    clients: Sequence[Client],
+    cluster: Cluster,
+    url: str,
+    say: Callable[[str], None],
+) -> list[Violation]:
+    say("reading")
+    views = {"plain consumer": plain_view(cluster.bootstrap, f"{CATEGORY}.events")}
+    for index in sorted({it.index for it in clients}):
+        views |= library_views(url, index, index.stem)
+    views |= library_views(url, plan.folder / "fresh.db", "fresh")
+    say(f"checking {len(views['plain consumer'])} events")
+    return check(history, views)
+
+
+def _counts(history: History) -> dict[str, int]:
+    found = Counter(op.status.value for op in history.ops.values())
+    found["reads"] = len(history.reads)
+    found["in doubt once"] = sum(
+        1 for op in history.ops.values() if op.in_doubt and op.status is not Status.PENDING
+    )
+    return dict(found)

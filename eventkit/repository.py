@@ -120,7 +120,7 @@ class Repository(Generic[_A]):
 
         Returns what the command returned.
         """
-        return self._follow(executing(aggregate_id, command, metadata, attempts))
+        return cast("_R", self._follow(executing(aggregate_id, command, metadata, attempts)))
 
     def get_or_new(self, aggregate_id: str) -> _A:
         """The aggregate now; a new one, at version 0, where it has no events."""
@@ -140,11 +140,11 @@ class Repository(Generic[_A]):
             return cast("_R", end.value)
 
     def _do(self, step: Step) -> Any:
-        if type(step) is Append:
+        if isinstance(step, Append):
             return self._store.append(*step)
-        if type(step) is Load:
+        if isinstance(step, Load):
             return self.get_or_new(step.aggregate_id)
-        if type(step) is Decide:
+        if isinstance(step, Decide):
             return step.command(step.aggregate)
         return time.sleep(step.seconds)
 

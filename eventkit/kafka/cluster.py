@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from time import monotonic, sleep
 from typing import TypeVar
 
@@ -123,8 +123,8 @@ class Cluster:
 
     def _wait(self, future: Future[_T], doing: str) -> None:
         deadline = monotonic() + self.timeout + 1.0  # librdkafka tells of its own time-out
-        while not future.done():
-            self.admin.poll(_POLL)  # calls `_on_error`
+        while not wait([future], _POLL).done:
+            self.admin.poll(0)  # calls `_on_error`
             if self._error is not None and is_hopeless(self._error):
                 raise failure(self._error, doing, self.settings)
             if monotonic() > deadline:

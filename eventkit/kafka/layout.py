@@ -40,6 +40,20 @@ class LogLayout(NamedTuple):
         topic = self.names.events(category)
         return (topic, part) if category in self.partitions else (topic, -1)
 
+    def snapshots_of(self, aggregate_id: str) -> Partition:
+        """The partition that the snapshots of an aggregate go to."""
+        category = category_of(aggregate_id)
+        part = partition_for(aggregate_id.encode(), self.partitions.get(category, 1))
+        return self.names.snapshots(category), part
+
+    def snapshot_partitions(self) -> list[Partition]:
+        """All partitions of topics of snapshots."""
+        return [
+            (self.names.snapshots(category), part)
+            for category, count in self.partitions.items()
+            for part in range(count)
+        ]
+
 
 def layout_of(topics: Topics, names: Names) -> LogLayout:
     """The topics of events that are there.
@@ -48,9 +62,8 @@ def layout_of(topics: Topics, names: Names) -> LogLayout:
         TopicUnsafe: one can lose or reorder history; nothing is read or written then.
         KafkaUnavailable: no broker answers, or not for this user.
     """
-    categories = topics.categories()
-    partitions = topics.require(categories) if categories else {}
-    records = {names.events(it): topics.registry.topic(names.events(it)) for it in categories}
+    partitions = topics.require_all()
+    records = {names.events(it): topics.registry.topic(names.events(it)) for it in partitions}
     ids = {topic: record.topic_id for topic, record in records.items() if record is not None}
     homes = {
         (names.events(category), part): Home(category, part, count)

@@ -32,6 +32,10 @@ from eventkit.kafka.gate import FORMAT, TopicRecord
 from eventkit.kafka.settings import KafkaSettings
 
 _TOPIC = "topic:"
+_AT_ONCE = {"fetch.wait.max.ms": 5}
+"""How long the end of the topic takes to be told."""
+_TWICE_IS_FINE = {"enable.idempotence": False}
+"""The same text under the same key: librdkafka takes half a second for what makes it exact."""
 _PAUSE = 0.02
 """Seconds between two looks for the topic."""
 
@@ -66,7 +70,7 @@ class Registry:
         """
         with self._lock:
             settings = self._settings.consumer("read_committed")
-            consumer = self._settings.opened(Consumer, settings)
+            consumer = self._settings.opened(Consumer, settings | _AT_ONCE)
             try:
                 self._await_topic(consumer)
                 consumer.assign([TopicPartition(self._topic, 0, self._next)])
@@ -84,7 +88,7 @@ class Registry:
             KafkaUnavailable: no answer in time, or not for this user.
         """
         errors: list[KafkaError | None] = []
-        producer = self._settings.opened(Producer, self._settings.producer(None))
+        producer = self._settings.opened(Producer, self._settings.producer(None) | _TWICE_IS_FINE)
         try:
             self._await_topic(producer)
             producer.produce(

@@ -109,11 +109,18 @@ class Topics:
         """
         for category in categories:
             _check_category(category)
+        found = self._describe(categories)
+        if self._names.registry in found:
+            self.registry.refresh()
+        return self._judge(categories, found)
+
+    def _describe(self, categories: Sequence[str]) -> dict[str, TopicState]:
         names = self._names
         topics = [name(it) for it in categories for name in (names.events, names.snapshots)]
-        found = self._cluster.describe([names.registry, *topics])
-        if names.registry in found:
-            self.registry.refresh()
+        return self._cluster.describe([names.registry, *topics])
+
+    def _judge(self, categories: Sequence[str], found: Mapping[str, TopicState]) -> list[Finding]:
+        names = self._names
         gate = Gate(self._cluster.settings, self._cluster.brokers(), names, found)
         findings = gate.registry(categories)
         for category in categories:
@@ -127,7 +134,16 @@ class Topics:
             TopicUnsafe: some are not; the error has all findings.
             InvalidInput, NotAnEventStore: as for `check`.
         """
-        findings = self.check(categories)
+        return self._required(categories, self.check(categories))
+
+    def require_all(self) -> dict[str, int]:
+        """As `require`, for all categories that have topics; reads the registry once."""
+        categories = self.categories()
+        if not categories:
+            return {}
+        return self._required(categories, self._judge(categories, self._describe(categories)))
+
+    def _required(self, categories: Sequence[str], findings: Sequence[Finding]) -> dict[str, int]:
         refused = [finding for finding in findings if finding.severity is Severity.REFUSE]
         if refused:
             raise TopicUnsafe(refused)

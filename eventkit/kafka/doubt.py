@@ -21,6 +21,8 @@ from eventkit.kafka.numbering import Ends
 from eventkit.kafka.transactions import NotTaken, Transactions
 from eventkit.kafka.view import View
 
+Sweep = Callable[[set[Partition]], None]
+
 log = logging.getLogger("eventkit.kafka")
 
 _STEP = 2.0
@@ -77,12 +79,14 @@ class Doubt:
         self._ends = ends
         self._meanwhile = meanwhile
 
-    def resolve(self, doubtful: Sequence[Waiting], cause: BaseException) -> list[Waiting]:
+    def resolve(
+        self, doubtful: Sequence[Waiting], cause: BaseException, sweep: Sweep | None = None
+    ) -> list[Waiting]:
         """Return the appends that are certainly not in the log, nor will be.
 
         All others have their outcome: success, or after their deadline `OutcomeUnknown`. As long as
         the log cannot be asked, this does not return: an append that follows might come to stand
-        beside one of these.
+        beside one of these. `sweep` releases what stays undecided; it is aborted else.
         """
         log.warning("the outcome of %d appends is in doubt, asking: %s", len(doubtful), cause)
         self._in_flight.add(doubtful)
@@ -91,7 +95,7 @@ class Doubt:
         reason = str(cause)
         while True:
             try:
-                if self._ask(partitions):
+                if self._ask(partitions, sweep or self._transactions.sweep):
                     return self._in_flight.forget(doubtful)
             except (KafkaException, NotTaken, EventkitError) as error:
                 reason = str(error)
@@ -109,14 +113,14 @@ class Doubt:
         late = self._in_flight.forget(doubtful)
         finish((it, OutcomeUnknown(it.event_ids, reason)) for it in late)
 
-    def _ask(self, partitions: set[Partition]) -> bool:
+    def _ask(self, partitions: set[Partition], sweep: Sweep) -> bool:
         """Whether the log is decided, and read, past all that the old producer wrote."""
         self._transactions.open(_STEP)
         self._view.sort_by_header()
         ends = self._ends(partitions, committed=False)
         if self._reached(ends, _SWEEP_AFTER):
             return True
-        self._transactions.sweep(partitions)
+        sweep(partitions)
         return self._reached(self._ends(partitions, committed=False), _STEP)
 
     def _reached(self, ends: dict[Partition, int], seconds: float) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 
 from eventkit.kafka.index import Partition
+from eventkit.kafka.sweeping import Sweeper, frame_of
 from eventkit.kafka.transactions import NotTaken, Transactions
 from eventkit.kafka.view import Rival, View
 
@@ -45,6 +46,7 @@ class Helper:
     ) -> None:
         self._settings = dict(settings)
         self._view = view
+        self._sweeper = Sweeper(settings, view.applied)
         self._stall_timeout = stall_timeout
         self._stop = threading.Event()
         self._since: dict[tuple[Partition, int], float] = {}
@@ -95,7 +97,10 @@ class Helper:
             passed = self._view.wait(
                 lambda: self._view.applied[partition] > rival.offset, monotonic() + _SWEEP_AFTER
             )
-            if not passed:
+            frame = None if passed else frame_of(rival.message)
+            if frame is not None:
+                self._sweeper.release(transactions, frame, [partition])
+            elif not passed:
                 transactions.sweep([partition])
         except (KafkaException, NotTaken) as error:
             log.warning("the transaction of %s could not be ended: %s", writer, error)

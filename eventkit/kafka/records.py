@@ -19,10 +19,16 @@ encoding, and everything else is a header, in this order:
 | `ce_workspaceid`, `ce_causedbyuser` | as in the metadata, where given |
 | `ce_causationid`, `ce_correlationid` | as in the metadata, where given |
 | `ce_extra` | all of `metadata.extra` as a JSON object from text to text, where given |
+| `ce_all` | `<id>.<number>.<count>`: this append is one of several that were written all or none |
 
 Readers of ours need the first six and take the optional ones; subject, source, specversion and
 content-type are for readers of other makes. What a reader does not know it leaves alone, so that
 headers can be added.
+
+`ce_all` numbers the aggregates of an `append_all` from 0; writer and id name it, and no other
+attempt has them, not even one at the same events. Each of its appends is a frame of its own for the
+rule of the log, so readers pass the header over. Who checks a log (`verify`) may ask that of the
+numbers all are there, or none. A record under the key `-` that has no event is what a sweep leaves.
 """
 
 from __future__ import annotations
@@ -119,6 +125,21 @@ def framed(
         ]
         for part, record in enumerate(records)
     ]
+
+
+def part_of_all(
+    records: Sequence[NewRecord], all_id: str, number: int, count: int
+) -> list[NewRecord]:
+    """The records of an append that is one of several to be written all or none.
+
+    Parameters:
+        records: all events of the append.
+        all_id: ASCII, used by this writer for nothing else.
+        number: of this append, from 0.
+        count: of all.
+    """
+    header: Header = ("ce_all", f"{all_id}.{number}.{count}")
+    return [NewRecord(it.key, it.value, (*it.headers, header)) for it in records]
 
 
 def _shared(

@@ -34,6 +34,7 @@ from eventkit.kafka.proposals import ProposalTail
 from eventkit.kafka.records import new_records
 from eventkit.kafka.schemas import Schemas
 from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.together import Whole
 from eventkit.kafka.topics import Topics
 from eventkit.kafka.view import View
 from eventkit.kafka.writer import Writer
@@ -41,7 +42,7 @@ from eventkit.sqlite.failures import translated
 from eventkit.sqlite.log import ReadsLog, SqliteLog
 from eventkit.sqlite.rows import to_micros
 from eventkit.sqlite.snapshots import SqliteSnapshots
-from eventkit.store import Append, Appended
+from eventkit.store import Append, Appended, check_together
 
 _SQLITE_TIMEOUT = 10.0
 _PROGRESS = 0.2
@@ -207,6 +208,24 @@ class KafkaStore(ReadsLog):
             outcomes += [next(written) if isinstance(it, Waiting) else it for it in prepared]
         return outcomes
 
+    def append_all(self, appends: Sequence[Append]) -> list[Appended]:
+        """Write appends to several aggregates, all or none; see `EventStore.append_all`."""
+        whole = self._whole(appends)
+        call = Call([whole])
+        self._writer.put_all(whole, call)
+        call.wait()
+        result = whole.result()
+        if isinstance(result, EventkitError):
+            raise result
+        return result
+
+    def append_all_soon(
+        self, appends: Sequence[Append], done: Callable[[list[Appended] | EventkitError], None]
+    ) -> None:
+        """Take appends to be written all or none, and return; `done` as in `append_soon`."""
+        whole = self._whole(appends)
+        self._writer.put_all(whole, Call([whole], lambda _: done(whole.result())))
+
     def wait(self, position: Position, timeout: float | None = None) -> None:
         """Return when the event at a position, told by another process, can be read here.
 
@@ -272,6 +291,11 @@ class KafkaStore(ReadsLog):
             self._writer.put(call)
             call.wait()
         return [it.outcome for it in waitings if it.outcome is not None]
+
+    def _whole(self, appends: Sequence[Append]) -> Whole:
+        self._check_usable()
+        check_together(appends)
+        return Whole([self._waiting(asked) for asked in appends])
 
     def _waiting(self, asked: Append) -> Waiting:
         asked.check()

@@ -13,6 +13,11 @@ from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Waiting
 from eventkit.kafka.records import framed
 
+STEP = 10.0
+"""Seconds that one call to the broker may take before the outcome counts as in doubt."""
+LEAST_STEP = 1.0
+"""The same, when an append has a deadline before that."""
+
 
 class NotTaken(Exception):
     """The broker did not take records, or did not answer, in time."""
@@ -114,12 +119,13 @@ class Transactions:
         """
         self._open_producer().abort_transaction(self.step)
 
-    def sweep(self, partitions: Iterable[Partition]) -> None:
+    def sweep(self, partitions: Iterable[Partition], *, commit: bool = False) -> None:
         """Release partitions whose readers wait for a transaction that has ended.
 
         A broker that is killed between the end of a transaction and its markers may never write
         them. The records stay undecided until a later transaction of the same producer ends in
-        that partition; this one is aborted, and takes them along.
+        that partition; this one is aborted, and takes them along, or is committed for those who
+        know that they were.
 
         Raises:
             KafkaException, NotTaken: it could not be done.
@@ -133,7 +139,7 @@ class Transactions:
             producer.produce(topic, b"", b"-", number, headers=headers)
         if producer.flush(self.step):
             raise NotTaken(f"the broker did not take the records within {self.step:g} s")
-        producer.abort_transaction(self.step)
+        (producer.commit_transaction if commit else producer.abort_transaction)(self.step)
 
     def _produce(self, producer: Producer, waiting: Waiting, report: Callable[..., None]) -> None:
         topic, number = waiting.partition

@@ -37,6 +37,7 @@ What can fail between any two of these steps, and what happens then:
   lost; those that did not lose took effect, and in doubt (the broker refuses to end the
   transaction twice) we find them in the log.
 - Committed, but the rule rejects it: it is numbered again.
+- Appends to several aggregates, all or none, have a transaction of their own (together.py).
 - Kafka is away: nothing is begun that cannot be finished. What was not begun is refused at its
   deadline, nothing was written; what is in doubt then is `OutcomeUnknown`. The writer goes on
   asking before it writes anything else, for a second proposal of its own beside a doubtful one is
@@ -62,16 +63,15 @@ from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Call, InFlight, Waiting, finish
 from eventkit.kafka.numbering import Ends, Lookup, Numbering
 from eventkit.kafka.records import NewRecord
-from eventkit.kafka.transactions import NotTaken, Transactions
+from eventkit.kafka.sweeping import Sweeper
+from eventkit.kafka.together import Part, Together, Tools, Whole
+from eventkit.kafka.transactions import LEAST_STEP, STEP, NotTaken, Transactions
 from eventkit.kafka.turns import Turns
 from eventkit.kafka.view import View
 from eventkit.kafka.waitlist import WaitList
 
 log = logging.getLogger("eventkit.kafka")
 
-STEP = 10.0
-"""Seconds that one call to the broker may take before the outcome counts as in doubt."""
-_LEAST_STEP = 1.0  # the same, when an append has a deadline before that
 _OPEN = 2.0  # seconds to try to get a producer before deadlines are looked at
 _SETTLE = 0.05  # seconds to wait for the verdict on one transaction before the next begins
 _STUCK = 4.0  # seconds after which what is committed but undecided is asked for
@@ -114,7 +114,13 @@ class Writer:
         self._transactions = Transactions(settings, STEP)
         self._numbering = Numbering(view, in_flight, lookup, ends, codec)
         self._doubt = Doubt(self._transactions, view, in_flight, ends, self._meanwhile)
-        in_flight.give_back = self._list.give_back
+        in_flight.give_back = self._give_back
+        self._together = Together(
+            Tools(
+                self._transactions, view, in_flight, self._list, self._turns, self._numbering, ends,
+                self._doubt, Sweeper(settings, view.applied), self._is_ready, self._read_back,
+            )
+        )  # fmt: skip
         self._acknowledged = 0
         name = f"eventkit writer {in_flight.writer_id}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -134,10 +140,19 @@ class Writer:
         for waiting in call.waitings:
             for record in waiting.records:
                 if len(record.value) > self._max_bytes // 2:
-                    self._check_size(waiting, record)
+                    self._check_size(record)
         if os.getpid() != self._process:
             raise StoreClosed("the event store", "was opened before fork()")
         self._list.put(call)
+
+    def put_all(self, whole: Whole, call: Call) -> None:
+        """Queue an `append_all` as the one append of a call; see `put`."""
+        self._together.open.add(whole)
+        try:
+            self.put(call)
+        except BaseException:
+            self._together.open.discard(whole)
+            raise
 
     def close(self) -> None:
         """Refuse new appends and return when all that were accepted have their outcome."""
@@ -147,12 +162,12 @@ class Writer:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _check_size(self, waiting: Waiting, record: NewRecord) -> None:
+    def _check_size(self, record: NewRecord) -> None:
         headers = sum(len(name) + len(value) + 4 for name, value in record.headers)
         size = len(record.key) + len(record.value) + headers + _HEADERS
         if size > self._max_bytes:
             raise InvalidInput(
-                f"an event of {waiting.aggregate_id} makes a record of {size:,} bytes, and the "
+                f"an event of {record.key.decode()} makes a record of {size:,} bytes, and the "
                 f"brokers take {self._max_bytes:,}; keep large content elsewhere and its address "
                 "in the event, or raise max.message.bytes of the topic and message.max.bytes here"
             )
@@ -164,12 +179,15 @@ class Writer:
                 self._view.check()
                 if self._in_flight.quiet_for() > _STUCK:
                     self._resolve(self._in_flight.pending(), NotTaken("a commit is not decided"))
+                if group and self._together.open:
+                    group = self._together.write_those(group)
                 if group and self._is_ready(group):
                     self._write(group)
             except Exception as error:
                 log.exception("the writer failed")
                 failure = StoreUnavailable(f"{error}; nothing was written")
-                finish((it, copy(failure)) for it in group if it.outcome is None)
+                sent = set(self._in_flight.pending())
+                finish((it, copy(failure)) for it in group if it not in sent)
                 if self._view.failure is not None:
                     self._list.refuse(failure)
                     self._doubt.give_up(self._in_flight.pending(), str(error))
@@ -215,7 +233,7 @@ class Writer:
 
     def _commit(self, proposals: Sequence[Waiting]) -> None:
         first = min(it.deadline for it in proposals)
-        self._transactions.step = min(max(first - monotonic(), _LEAST_STEP), STEP)
+        self._transactions.step = min(max(first - monotonic(), LEAST_STEP), STEP)
         began = monotonic()
         try:
             own = self._transactions.propose(proposals)
@@ -262,6 +280,10 @@ class Writer:
             finish((it, refused) for it in back)
         else:
             self._list.give_back(back)
+
+    def _give_back(self, some: Sequence[Waiting]) -> None:
+        """Queue again what the log refused; a part of an `append_all` only goes with its whole."""
+        self._list.give_back([it for it in some if not isinstance(it, Part)])
 
     def _meanwhile(self, reason: str) -> bool:
         """Called while in doubt: others that wait are not kept beyond their deadlines."""

@@ -67,15 +67,13 @@ class Batch:
         for write in self.writes:
             if isinstance(write.outcome, EventkitError):
                 return write.outcome
-        return half_recorded(
-            [write.outcome for write in self.writes if isinstance(write.outcome, Appended)]
-        )
+        done = [write.outcome for write in self.writes if isinstance(write.outcome, Appended)]
+        return half_recorded([it for it in done if it.already_recorded], len(self.writes))
 
 
-def half_recorded(outcomes: Sequence[Appended]) -> DuplicateEventId | None:
+def half_recorded(recorded: Sequence[Appended], count: int) -> DuplicateEventId | None:
     """The error of appends that were asked for together, where only some are in the log already."""
-    recorded = [it for it in outcomes if it.already_recorded]
-    if len(recorded) in (0, len(outcomes)):
+    if len(recorded) in (0, count):
         return None
     last = recorded[0]
     return DuplicateEventId(

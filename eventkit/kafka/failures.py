@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from eventkit.errors import (
     EventkitError,
@@ -41,6 +41,38 @@ _REFUSED = {
 }
 
 
+_HINTS = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "the user lacks a permission on the topic",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "the user may not write under "
+    "transactional ids that begin with eventkit-",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the user lacks a permission on the cluster",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "the user may not read as this consumer group",
+}
+_GIVE = "have it given with kafka-acls.sh; eventkit/kafka/SECURITY.md says which ones are needed"
+
+
+def said(error: KafkaError) -> str:
+    """What an error says, and where a permission is missing, which, and how to get it."""
+    text = _NOISE.sub("", error.str()).rstrip(".")
+    hint = _HINTS.get(error.code())
+    return text if hint is None else f"{text}: {hint}, {_GIVE}"
+
+
+def check_readable(error: KafkaError, topic: str | None, part: int | None) -> bool:
+    """Whether to go on reading in silence after an error of a consumer; False: it may pass.
+
+    No group is joined, so nobody needs a permission for one.
+
+    Raises:
+        StoreUnavailable: it will not pass.
+    """
+    if error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise StoreUnavailable(f"{topic}/{part} cannot be read: {said(error)}.") from (
+            KafkaException(error)
+        )
+    return error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+
+
 def is_hopeless(error: KafkaError) -> bool:
     """Whether waiting cannot help: the brokers do not let this client in."""
     return error.code() in _LOGIN | _TLS
@@ -59,8 +91,7 @@ def failure(error: KafkaError, doing: str, settings: KafkaSettings) -> EventkitE
     if code in _NOT_ALLOWED:
         return KafkaNotAllowed(
             where,
-            f"{doing} failed: {text}. The user lacks a permission; have it given with "
-            "kafka-acls.sh.",
+            f"{doing} failed: {settings.masked(said(error))}.",
         )
     if code in _LOGIN:
         return KafkaUnavailable(where, f"{text}. Check sasl.username, sasl.password and the like.")

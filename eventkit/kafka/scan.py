@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from eventkit.errors import StoreCorrupted, StoreUnavailable
 from eventkit.kafka.consumers import Consumers
+from eventkit.kafka.failures import check_readable
 from eventkit.kafka.heads import Heads
 from eventkit.kafka.index import Partition
 from eventkit.kafka.reading import LogRecord, headers_of, read_message
@@ -204,11 +205,6 @@ def _is_end(message: Message, partition: Partition, end: int) -> bool:
             f"{topic}/{part} no longer holds what is to be read ({error.str()}): part of the log "
             "is lost, or the topic was made anew. Look at its retention."
         ) from KafkaException(error)
-    if error.fatal() or error.code() in {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED,
-    }:  # fmt: skip
-        raise StoreUnavailable(f"{topic}/{part} cannot be read: {error.str()}") from KafkaException(
-            error
-        )
-    log.warning("%s/%d: %s", topic, part, error.str())
+    if not check_readable(error, topic, part):
+        log.warning("%s/%d: %s", topic, part, error.str())
     return False

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from eventkit.errors import StoreCorrupted, StoreError, StoreUnavailable
+from eventkit.errors import StoreCorrupted, StoreError
+from eventkit.kafka.failures import check_readable
 from eventkit.kafka.index import Partition
 from eventkit.kafka.indexfile import IndexWriter
 from eventkit.kafka.reading import LogRecord, read_message
@@ -258,13 +259,8 @@ def _judge(error: KafkaError, partition: Partition) -> None:
             "the log is lost, or the topic was made anew. Look at its retention; if nothing is "
             "missing, delete the index, which is built again from Kafka."
         ) from KafkaException(error)
-    if error.fatal() or error.code() in {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED,
-    }:  # fmt: skip
-        raise StoreUnavailable(f"{topic}/{part} cannot be read: {error.str()}") from KafkaException(
-            error
-        )
-    log.warning("%s/%d: %s", topic, part, error.str())
+    if not check_readable(error, topic, part):
+        log.warning("%s/%d: %s", topic, part, error.str())
 
 
 def _ignore(_: BaseException) -> None:

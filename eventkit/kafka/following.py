@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from eventkit.errors import NotAnEventStore, StoreCorrupted, StoreUnavailable
+from eventkit.errors import NotAnEventStore, StoreBusy, StoreCorrupted, StoreUnavailable
 from eventkit.events import Position
 from eventkit.kafka.index import Partition, Partitions
 from eventkit.kafka.indexfile import (
@@ -196,13 +196,25 @@ class Following:
     def _work(self) -> None:
         try:
             while not self._stop.is_set():
-                if self._following:
-                    self._follow()
-                else:
-                    self._watch()
+                try:
+                    if self._following:
+                        self._follow()
+                    else:
+                        self._watch()
+                except StoreBusy as error:
+                    self._give_way(error)
         except BaseException as error:  # noqa: BLE001 - told to all who wait
             log.error("the log is not followed any more: %s", error)  # noqa: TRY400 - it is told
             self._view.fail(error)
+
+    def _give_way(self, error: StoreBusy) -> None:
+        """Try again later: whoever is frozen may have been so in the middle of writing the index.
+
+        SQLite's lock goes when that process goes on or dies, and not before.
+        """
+        log.warning("the index is locked, trying again: %s", error)
+        self._following = self._has_lock = False
+        self._lock.release()
 
     def _follow(self) -> None:
         with closing(self._open_or_make()) as connection, closing(self._connect()) as lookup:

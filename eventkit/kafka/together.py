@@ -11,8 +11,9 @@ is to decide. The order of events for one `append_all`:
 2. *a new epoch*: the producer is dropped and opened again under its `transactional.id`. That ends
    whatever it had open, and bumps the epoch: a late EndTxn, AddPartitions or Produce of before is
    refused from here on.
-3. *decided ground*: wait until all that the log holds by now in the partitions is decided and in
-   the index. So nothing of ours is in flight, and no append builds on one that may yet be lost.
+3. *decided ground*: wait until all that the log holds by now in the partitions is decided, and
+   what is ours is in the index. So no append builds on one that may yet be lost, and nothing that
+   was taken back can come along with this transaction.
 4. *judge* again, then *propose* all records in one transaction, and *read back*, as writer.py does.
    One loser is enough: the whole is aborted, and begun again from 1 after a pause.
 5. *commit*, and drop the producer, so that no later transaction has this epoch.
@@ -192,7 +193,7 @@ class Together:
             if recorded is None:
                 return
             tools.transactions.drop()
-            if tools.is_ready([whole]) and self._is_on_decided_ground(whole):
+            if tools.is_ready([whole]) and self._is_on_decided_ground(whole, recorded):
                 tools.view.begin()
                 try:
                     self._judge_again(whole, recorded)
@@ -236,10 +237,19 @@ class Together:
         else:
             self._tools.waiting.park([whole], _LOOK_AGAIN)
 
-    def _is_on_decided_ground(self, whole: Whole) -> bool:
-        """Whether all that is in the log by now is decided and in the index."""
+    def _is_on_decided_ground(self, whole: Whole, recorded: Sequence[Appended]) -> bool:
+        """Whether all that is in the log by now is decided, and what is ours is in the index.
+
+        Where parts are recorded, all that is decided has to be in the index. Else it need not: what
+        is missing is met in the read back. The tails learn of the last marker only when a fetch
+        comes back empty, so the brokers are asked.
+        """
         tools, view = self._tools, self._tools.view
         ends = tools.ends(whole.partitions, committed=False)
+        if not recorded and not tools.in_flight:
+            decided = tools.ends(whole.partitions, committed=True)
+            if all(decided[it] >= end for it, end in ends.items()):
+                return True
         if view.wait(lambda: view.has_applied(ends), monotonic() + _GROUND):
             if not tools.in_flight:
                 return True

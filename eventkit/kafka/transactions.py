@@ -67,6 +67,7 @@ class Transactions:
         """
         if self._producer is None:
             producer = Producer(self._settings)
+            producer.list_topics(timeout=timeout)  # without a connection, what follows takes 500 ms
             producer.init_transactions(timeout)
             self._producer = producer
 

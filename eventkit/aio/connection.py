@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Generator
-from functools import partial
+from functools import partial, wraps
 from typing import Any, ParamSpec
 
 from eventkit import connection, store
@@ -71,6 +71,7 @@ class Connecting:
 
 
 def _awaitable(sync: Callable[_P, store.EventStore]) -> Callable[_P, Connecting]:
+    @wraps(sync, assigned=("__name__",))  # and the signature
     def connect(*args: _P.args, **kwargs: _P.kwargs) -> Connecting:
         return Connecting(partial(sync, *args, **kwargs))
 

@@ -20,7 +20,7 @@ from eventkit.aio.pool import Pool, in_thread
 from eventkit.aio.replaying import replayed
 from eventkit.errors import EventkitError, StoreClosed, StoreUnavailable
 from eventkit.events import Event, EventTypes, Metadata, Position, RecordedEvent
-from eventkit.store import Append, Appended, Snapshot
+from eventkit.store import Append, Appended, Snapshot, check_together
 
 _T = TypeVar("_T")
 _READERS = 4
@@ -97,7 +97,8 @@ class EventStore:
 
         See `eventkit.EventStore.append_all`.
         """
-        call = partial(self._store.append_all, list(appends))
+        check_together(appends)
+        call = partial(self._store.append_all, [_kept(asked) for asked in appends])
         return await self._writes.run(call, self._here())
 
     async def get_events(

@@ -11,13 +11,15 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from eventkit.errors import KafkaUnavailable
-from eventkit.kafka.failures import failure, is_hopeless
+from eventkit.kafka.failures import failure, hangs_up, is_hopeless
 from eventkit.kafka.gate import TopicState
 from eventkit.kafka.settings import KafkaSettings
 
 _T = TypeVar("_T")
 _POLL = 0.02
 """Seconds between two looks at an answer."""
+_PATIENCE = 2.0
+"""Seconds after which a port that closes all connections is taken for one of another protocol."""
 
 
 class Cluster:
@@ -113,6 +115,7 @@ class Cluster:
             self._wait(future, doing)
             try:
                 found[name] = future.result(0)
+                self._error = None
             except KafkaException as error:
                 answer: KafkaError = error.args[0]
                 if answer.code() != without:
@@ -123,9 +126,12 @@ class Cluster:
 
     def _wait(self, future: Future[_T], doing: str) -> None:
         deadline = monotonic() + self.timeout + 1.0  # librdkafka tells of its own time-out
+        patience = monotonic() + _PATIENCE
         while not wait([future], _POLL).done:
             self.admin.poll(0)  # calls `_on_error`
-            if self._error is not None and is_hopeless(self._error):
+            if self._error is not None and (
+                is_hopeless(self._error) or (monotonic() > patience and hangs_up(self._error))
+            ):
                 raise failure(self._error, doing, self.settings)
             if monotonic() > deadline:
                 raise KafkaUnavailable(self.settings.bootstrap, f"{doing}: there is no answer.")

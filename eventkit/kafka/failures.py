@@ -16,8 +16,12 @@ from eventkit.errors import (
 from eventkit.kafka.settings import KafkaSettings
 
 _NOISE = re.compile(r" \(after \d+ms in state \w+[^)]*\)|/bootstrap(?=: )|^Broker: ")
-_LOGIN = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}  # noqa: SLF001 - its public names
-_TLS = {KafkaError._SSL}  # noqa: SLF001 - its public name
+_LOGIN, _TLS = "sasl.username, sasl.password and the like", "security.protocol and ssl.ca.location"
+_CHECK = {
+    KafkaError._AUTHENTICATION: _LOGIN,  # noqa: SLF001 - its public name
+    KafkaError.SASL_AUTHENTICATION_FAILED: _LOGIN,
+    KafkaError._SSL: _TLS,  # noqa: SLF001 - its public name
+}
 _NOT_REACHED = {
     KafkaError._TIMED_OUT,  # noqa: SLF001 - its public name
     KafkaError._TRANSPORT,  # noqa: SLF001 - its public name
@@ -75,7 +79,15 @@ def check_readable(error: KafkaError, topic: str | None, part: int | None) -> bo
 
 def is_hopeless(error: KafkaError) -> bool:
     """Whether waiting cannot help: the brokers do not let this client in."""
-    return error.code() in _LOGIN | _TLS
+    return error.code() in _CHECK
+
+
+def hangs_up(error: KafkaError) -> bool:
+    """Whether a broker takes connections and closes them again: it may expect another protocol.
+
+    One that is away refuses them, which is another error.
+    """
+    return error.code() == KafkaError._ALL_BROKERS_DOWN or "SSL handshake failed" in error.str()  # noqa: SLF001
 
 
 def failure(error: KafkaError, doing: str, settings: KafkaSettings) -> EventkitError:
@@ -93,10 +105,14 @@ def failure(error: KafkaError, doing: str, settings: KafkaSettings) -> EventkitE
             where,
             f"{doing} failed: {settings.masked(said(error))}.",
         )
-    if code in _LOGIN:
-        return KafkaUnavailable(where, f"{text}. Check sasl.username, sasl.password and the like.")
-    if code in _TLS:
-        return KafkaUnavailable(where, f"{text}. Check security.protocol and ssl.ca.location.")
+    if code in _CHECK:
+        return KafkaUnavailable(where, f"{text}. Check {_CHECK[code]}.")
+    if hangs_up(error):
+        return KafkaUnavailable(
+            where,
+            f"{doing} failed: the brokers close every connection ({text}). Is security.protocol "
+            f"the one of that port? It is {settings.protocol} here.",
+        )
     if code in _NOT_REACHED:
         return KafkaUnavailable(
             where,

@@ -151,6 +151,11 @@ class KafkaSettings:
             # The cause stays out: it might show what must not be shown.
             raise InvalidSetting(self.masked(_text_of(error))) from None
 
+    @property
+    def protocol(self) -> str:
+        """What is spoken with the brokers, in capitals as Kafka writes it."""
+        return str(self._given.get("security.protocol", "plaintext")).upper()
+
     def url(self, prefix: str = "") -> str:
         """The URL of a log on this cluster, as a command takes it; there are no secrets in it."""
         options = {"prefix": prefix, **self._options} if prefix else self._options

@@ -171,7 +171,7 @@ class Transactions:
             raise NotTaken(f"the broker did not take the records within {self.step:g} s")
         for partition, report in reports.items():
             if report.errors:
-                raise KafkaException(report.errors[0])
+                raise _cause(producer, report.errors[0])
             if len(report.offsets) != counts[partition]:
                 raise NotTaken("the broker did not report on all records")
 
@@ -179,3 +179,16 @@ class Transactions:
         if self._producer is None:
             raise NotTaken("there is no producer")
         return self._producer
+
+
+def _cause(producer: Producer, error: KafkaError) -> KafkaException:
+    """Why a record was not taken; one that was purged was so because the transaction had failed.
+
+    A transaction that has failed says why whatever it is asked, so it is asked to begin.
+    """
+    if error.code() == KafkaError._PURGE_QUEUE:  # noqa: SLF001 - its public name
+        try:
+            producer.begin_transaction()
+        except KafkaException as failed:
+            return failed
+    return KafkaException(error)

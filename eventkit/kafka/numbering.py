@@ -132,11 +132,13 @@ class Numbering:
         """An expected version above the head: another process may have been told of it before us.
 
         Its event is before the last stable offset of now; when the index is there, it is certain.
+        A retry must know more: its first attempt, and what that followed, may still be undecided.
         """
         asking = [it for it in ahead if it.fresh_at < 0]
-        if asking:
-            ends = self._ends({it.partition for it in asking}, committed=True)
-            for it in asking:
+        for given in {it.given for it in asking}:
+            some = [it for it in asking if it.given is given]
+            ends = self._ends({it.partition for it in some}, committed=not given)
+            for it in some:
                 it.fresh_at = ends[it.partition]
 
     def _known(self, group: Iterable[Waiting]) -> Mapping[bytes, Known]:

@@ -45,6 +45,8 @@ from eventkit.sqlite.snapshots import SqliteSnapshots
 from eventkit.store import Append, Appended, check_together
 
 _SQLITE_TIMEOUT = 10.0
+_SOON = 2.0
+"""Seconds that the writer waits for one answer: between answers it looks at deadlines."""
 _PROGRESS = 0.2
 """Seconds between two reports of how the catch-up goes."""
 _MOST_AT_ONCE = 5_000
@@ -107,6 +109,7 @@ class KafkaStore(ReadsLog):
         self._registry = self._topics.registry
         self._layout = layout_of(self._topics, self._names)
         self._ends = Ends(cluster.admin)
+        self._soon = Ends(cluster.admin, timeout=_SOON)
         self._checked: set[type[Event]] = set()
         consumer = self._settings.consumer("read_committed")
         self._following = Following(
@@ -139,10 +142,10 @@ class KafkaStore(ReadsLog):
         self._proposals = ProposalTail(
             self._settings.consumer("read_uncommitted"), dict(self._view.applied), self._view
         )
-        self._helper = Helper(producer, self._view)
+        self._helper = Helper(producer, self._view, self._soon)
         self._writer = Writer(
             producer, self._view, in_flight, IndexReader(self._log.reading, partitions),
-            self._ends, self._log.codec,
+            self._soon, self._log.codec,
             max_bytes=int(producer.get("message.max.bytes", 1_000_000)),
         )  # fmt: skip
         self._proposals.start()

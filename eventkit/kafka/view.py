@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -118,7 +119,7 @@ class View:
     def begin(self) -> dict[Partition, int]:
         """A transaction of ours begins; returns its base, what is applied now."""
         with self._changed:
-            self._base = dict(self.applied)
+            self._base, self._by_header = dict(self.applied), False
             return self._base
 
     def end(self) -> None:
@@ -169,11 +170,26 @@ class View:
         with self._changed:
             found = {}
             for partition, side in self._sides.items():
-                applied = self.applied[partition]
-                rival = next((it for it in side.rivals if it.offset >= applied), None)
-                if rival is not None and rival.offset == applied:
+                rival = next(self._open_rivals(partition, side), None)
+                if rival is not None and rival.offset == self.applied[partition]:
                     found[partition] = rival
             return found
+
+    def undecided_since(self, moment: float) -> list[Partition]:
+        """The partitions in which others' records that were seen by then are not applied yet."""
+        with self._changed:
+            return [
+                partition
+                for partition, side in self._sides.items()
+                for it in islice(self._open_rivals(partition, side), 1)
+                if it.seen_at <= moment
+            ]
+
+    def rival_at(self, partition: Partition, offset: int) -> Rival | None:
+        """The record of another writer at that offset, if it was seen and is not applied yet."""
+        with self._changed:
+            rivals = self._sides[partition].rivals
+            return next((it for it in rivals if it.offset == offset), None)
 
     def wait(self, reached: Callable[[], bool], deadline: float) -> bool:
         """Wait until something holds; False at the deadline (`time.monotonic`).
@@ -208,6 +224,10 @@ class View:
         with self._changed:
             self.failure = error
             self._changed.notify_all()
+
+    def _open_rivals(self, partition: Partition, side: _Side) -> Iterator[Rival]:
+        applied = self.applied[partition]
+        return (it for it in side.rivals if it.offset >= applied)
 
     def _prune(self, partition: Partition) -> None:
         side = self._sides[partition]

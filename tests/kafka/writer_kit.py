@@ -164,7 +164,7 @@ class Desk:
             settings, self.view, self.in_flight, self.index, self.ends,
             AvroCodec(EventTypes(), lambda _: None), **options,
         )  # fmt: skip
-        self.helper = Helper(settings, self.view)
+        self.helper = Helper(settings, self.view, self.ends)
 
     def __enter__(self) -> Self:
         for part in (self.tail, self.proposals, self.writer, self.helper):

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -15,7 +16,7 @@ from typing import NamedTuple, Self
 from uuid import UUID, uuid4
 
 from eventkit.codec import AvroCodec
-from eventkit.errors import EventkitError, InvalidInput, StoreClosed, StoreUnavailable
+from eventkit.errors import EventkitError, InvalidInput, StoreBusy, StoreClosed, StoreUnavailable
 from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, Position
 from eventkit.events import event_type as type_of
 from eventkit.ids import category_of, new_event_id
@@ -342,9 +343,11 @@ class KafkaStore(ReadsLog):
         return self._schemas.fetch(fingerprint)
 
     def _save_schemas(self, schemas: Mapping[bytes, str]) -> None:
+        """Keep schemas in the index too; the registry has them, so that this may be left out."""
         connection = self._connect()
         try:
-            with translated(str(self._path)):
+            connection.execute("PRAGMA busy_timeout = 200")
+            with suppress(StoreBusy), translated(str(self._path)):
                 connection.executemany(
                     "INSERT OR IGNORE INTO schemas VALUES (?, ?)", list(schemas.items())
                 )

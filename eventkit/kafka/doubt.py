@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from confluent_kafka import KafkaError, KafkaException
 
 from eventkit.errors import EventkitError, OutcomeUnknown, StoreUnavailable
+from eventkit.kafka.failures import said
 from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import InFlight, Waiting, finish
 from eventkit.kafka.numbering import Ends
@@ -50,7 +51,7 @@ _REFUSALS = {
 def refusal(error: BaseException) -> StoreUnavailable | None:
     """What Kafka will refuse again, however often it is tried; None for what may pass."""
     if isinstance(error, KafkaException) and error.args[0].code() in _REFUSALS:
-        return StoreUnavailable(f"Kafka refuses: {error.args[0].str()}; nothing was written.")
+        return StoreUnavailable(f"Kafka refuses: {said(error.args[0])}; nothing was written.")
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from time import thread_time
 from typing import Protocol, TypeVar
@@ -59,7 +59,7 @@ class _Pages:
 
 async def replayed(
     replay: Callable[[], Iterator[RecordedEvent]], read: Read
-) -> AsyncIterator[RecordedEvent]:
+) -> AsyncGenerator[RecordedEvent, None]:
     """The events of a replay.
 
     Between two pages nothing runs, so a replay that is left takes nothing with it; what it holds

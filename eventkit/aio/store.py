@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from asyncio import get_running_loop, sleep
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -120,7 +120,7 @@ class EventStore:
         categories: Sequence[str] | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
-    ) -> AsyncIterator[RecordedEvent]:
+    ) -> AsyncGenerator[RecordedEvent, None]:
         """All events that match, in the order of the log, in constant memory.
 
         Parameters and errors, which come with the first event: see `eventkit.EventStore.replay`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from time import monotonic, sleep
@@ -28,7 +28,7 @@ from eventkit.kafka.indexfile import (
 from eventkit.kafka.inflight import InFlight, Waiting
 from eventkit.kafka.locks import FollowerLock
 from eventkit.kafka.rule import Home
-from eventkit.kafka.tails import Accepted, CommittedTail, Rejected
+from eventkit.kafka.tails import Accepted, CommittedTail, Rejected, Tail
 from eventkit.kafka.view import View
 from eventkit.sqlite.failures import translated
 
@@ -53,6 +53,7 @@ class Following:
         homes: the partitions.
         settings: of the consumer.
         timeout: seconds to wait for locks of SQLite.
+        beside: makes another tail that runs while this store follows, given its number.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class Following:
         settings: Mapping[str, Any],
         *,
         timeout: float,
+        beside: Callable[[int], Tail] | None = None,
     ) -> None:
+        self._beside = beside
         self._path = path
         self._log_id = log_id
         self._homes = homes
@@ -222,9 +225,13 @@ class Following:
             tail = CommittedTail(
                 "eventkit follower", self._settings, self._homes, index, self._applied, self._beat
             )
+            beside: Tail | None = None
             try:
                 self._look(connection)
                 self._tail = tail
+                if self._beside is not None:
+                    beside = self._beside(index.follower)
+                    beside.start()
                 if not self._stop.is_set():
                     tail.run()
             except Deposed:
@@ -234,6 +241,8 @@ class Following:
                 self._patience = monotonic() + _FROZEN  # the other one takes the lock before us
             finally:
                 self._tail = None
+                if beside is not None:
+                    beside.close()
                 tail.close()
 
     def _applied(

@@ -18,7 +18,7 @@ from eventkit.sqlite.schema import connect_file
 
 APPLICATION_ID = 0x45564B49
 """`EVKI`: an index is no event store, its rows can be thrown away."""
-FORMAT = 1
+FORMAT = 2
 
 _TABLES = (
     # Event ids are not unique: the rule of the log does not know them, and an index that leaves out
@@ -50,7 +50,16 @@ _TABLES = (
         version      INTEGER NOT NULL,
         state        BLOB    NOT NULL,
         timestamp    INTEGER NOT NULL,
-        fold         TEXT    NOT NULL
+        fold         TEXT    NOT NULL,
+        position     INTEGER           -- of its last event; none for those saved here
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE snapshots_read (
+        topic TEXT    NOT NULL,
+        part  INTEGER NOT NULL,
+        next  INTEGER NOT NULL,  -- where to go on reading
+        PRIMARY KEY (topic, part)
     ) STRICT, WITHOUT ROWID
     """,
     """
@@ -171,6 +180,16 @@ def progress_of(connection: sqlite3.Connection) -> dict[Partition, Progress]:
     return {(topic, part): Progress(resume, decided) for topic, part, resume, decided in rows}
 
 
+def check_follower(connection: sqlite3.Connection, follower: int) -> None:
+    """See that no other store follows; in a transaction that writes, until it ends.
+
+    Raises:
+        Deposed: one does.
+    """
+    if connection.execute("SELECT follower FROM log").fetchone() != (follower,):
+        raise Deposed
+
+
 class IndexWriter:
     """Writes the index, as the store that follows the log for all stores of this host.
 
@@ -202,7 +221,7 @@ class IndexWriter:
             connection.execute("PRAGMA cache_size = -65536")  # KiB
             connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages
             connection.execute("PRAGMA journal_size_limit = 67108864")
-            self._follower = add_partitions(connection, log, partitions)
+            self.follower = add_partitions(connection, log, partitions)
             rows = connection.execute("SELECT topic, part, number FROM partitions")
             self._numbers = {(topic, part): number for topic, part, number in rows}
 
@@ -267,8 +286,7 @@ class IndexWriter:
             self._check_follower()
 
     def _check_follower(self) -> None:
-        if self._connection.execute("SELECT follower FROM log").fetchone() != (self._follower,):
-            raise Deposed
+        check_follower(self._connection, self.follower)
 
     def _insert(self, parameters: list[object]) -> None:
         width, start, rows = len(COLUMNS), 0, len(parameters) // len(COLUMNS)

@@ -13,10 +13,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from eventkit.errors import StoreCorrupted, StoreUnavailable
 from eventkit.kafka.consumers import Consumers
 from eventkit.kafka.failures import check_readable
-from eventkit.kafka.heads import Heads
 from eventkit.kafka.index import Partition
 from eventkit.kafka.reading import LogRecord, headers_of, read_message
 from eventkit.kafka.rule import Home, PartitionRule, Progress
+from eventkit.kafka.scanheads import Heads
 
 log = logging.getLogger("eventkit.kafka")
 

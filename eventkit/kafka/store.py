@@ -26,6 +26,7 @@ from eventkit.kafka.following import Following
 from eventkit.kafka.helping import Helper
 from eventkit.kafka.index import IndexReader, Partition
 from eventkit.kafka.indexfile import connect_index
+from eventkit.kafka.indexsnapshots import IndexSnapshots
 from eventkit.kafka.inflight import Call, InFlight, Waiting
 from eventkit.kafka.layout import layout_of
 from eventkit.kafka.murmur2 import partition_for
@@ -34,7 +35,9 @@ from eventkit.kafka.pages import Pages
 from eventkit.kafka.proposals import ProposalTail
 from eventkit.kafka.records import new_records
 from eventkit.kafka.schemas import Schemas
-from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.settings import LOGGER, KafkaSettings
+from eventkit.kafka.snapshottail import SnapshotTail
+from eventkit.kafka.snapshotwriter import SnapshotWriter
 from eventkit.kafka.together import Whole
 from eventkit.kafka.topics import Topics
 from eventkit.kafka.view import View
@@ -42,7 +45,6 @@ from eventkit.kafka.writer import Writer
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.log import ReadsLog, SqliteLog
 from eventkit.sqlite.rows import to_micros
-from eventkit.sqlite.snapshots import SqliteSnapshots
 from eventkit.store import Append, Appended, check_together
 
 _SQLITE_TIMEOUT = 10.0
@@ -68,7 +70,8 @@ class KafkaStore(ReadsLog):
     threads, one index file from any number of processes of a host, and one log from any number of
     hosts. After `fork()` each process opens its own store.
 
-    Snapshots are kept in the index.
+    Snapshots are kept in the index, and written to a topic beside that of the events, from where
+    other hosts and a rebuilt index have them.
 
     Parameters:
         kafka: how to connect: `host:port`, or several with commas; or with librdkafka's settings.
@@ -114,8 +117,9 @@ class KafkaStore(ReadsLog):
         self._checked: set[type[Event]] = set()
         consumer = self._settings.consumer("read_committed")
         self._following = Following(
-            self._path, self._layout.log_id, self._layout.homes, consumer, timeout=_SQLITE_TIMEOUT
-        )
+            self._path, self._layout.log_id, self._layout.homes, consumer,
+            timeout=_SQLITE_TIMEOUT, beside=self._snapshot_tail,
+        )  # fmt: skip
         try:
             self._open(on_catch_up)
         except BaseException:
@@ -130,9 +134,11 @@ class KafkaStore(ReadsLog):
         )  # fmt: skip
         self._pages = Pages(self._log, partitions)
         self._schemas = Schemas(self._registry, self._log.load_schema, self._save_schemas)
-        self._snapshots = SqliteSnapshots(
-            self._connect, self._log.reading, self._check_usable, self._log.codec, str(self._path)
-        )
+        self._snapshots = IndexSnapshots(
+            self._connect, self._log.reading, self._check_usable, self._log.codec, str(self._path),
+            self._layout,
+            SnapshotWriter(self._settings, self._layout.snapshots_of, self._schemas.ensure),
+        )  # fmt: skip
         applied = self._following.applied
         writer_id = f"eventkit-{uuid4()}"
         self._view = View(applied, writer_id)
@@ -164,7 +170,7 @@ class KafkaStore(ReadsLog):
         return self._log.codec
 
     @property
-    def snapshots(self) -> SqliteSnapshots:
+    def snapshots(self) -> IndexSnapshots:
         """The snapshots beside the events."""
         return self._snapshots
 
@@ -258,6 +264,7 @@ class KafkaStore(ReadsLog):
             if self._closed:
                 return
             self._writer.close()  # refuses appends from here on; those it has still read the index
+            self._snapshots.drain()
             self._closed = True
             self._proposals.stop()
             self._following.stop()
@@ -365,6 +372,13 @@ class KafkaStore(ReadsLog):
 
     def _connect(self) -> sqlite3.Connection:
         return connect_index(self._path, timeout=_SQLITE_TIMEOUT)
+
+    def _snapshot_tail(self, follower: int) -> SnapshotTail:
+        settings = self._settings.consumer("read_committed")
+        return SnapshotTail(
+            settings, self._layout, self._connect(), follower, str(self._path),
+            lambda error: LOGGER.warning("snapshots are not read from Kafka any more: %s", error),
+        )  # fmt: skip
 
 
 def _tell(done: Callable[[Appended | EventkitError], None], call: Call) -> None:

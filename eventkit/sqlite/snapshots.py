@@ -47,6 +47,8 @@ class SqliteSnapshots:
         where: the file, for messages.
     """
 
+    _load, _save = _LOAD, _SAVE
+
     def __init__(
         self,
         connect: Callable[[], sqlite3.Connection],
@@ -70,7 +72,7 @@ class SqliteSnapshots:
             StoreError: it could not be read.
         """
         with self._reading() as connection:
-            row = connection.execute(_LOAD, (aggregate_id,)).fetchone()
+            row = connection.execute(self._load, (aggregate_id,)).fetchone()
         if row is None:
             return None
         version, state, timestamp, fold = row
@@ -102,7 +104,7 @@ class SqliteSnapshots:
                 self._writer.execute("PRAGMA busy_timeout = 0")
             begin(self._writer, timeout=_PATIENCE)
             try:
-                self._writer.execute(_SAVE, row)
+                self._writer.execute(self._save, row)
                 self._writer.execute("COMMIT")
             except BaseException:
                 if self._writer.in_transaction:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection
 
-from eventkit.errors import HandlerFailed
+from eventkit.errors import CheckpointMoved, HandlerFailed
 from eventkit.events import RecordedEvent
 from eventkit.projection.checkpoints import Checkpoints
-from eventkit.projection.failures import translate
+from eventkit.projection.patience import Patience
 from eventkit.projection.projection import Dispatch, Projection, tables_of
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.source import Partition
@@ -23,11 +25,16 @@ class Batches:
     """Applies pages of the log to one build of a projection's read model."""
 
     def __init__(
-        self, projection: Projection, models: ReadModels, checkpoints: Checkpoints
+        self,
+        projection: Projection,
+        models: ReadModels,
+        checkpoints: Checkpoints,
+        patience: Patience,
     ) -> None:
         self._name = projection.name
         self._models = models
         self._checkpoints = checkpoints
+        self._patience = patience
         self._dispatch = Dispatch(projection)
         self._statements = Statements(list(tables_of(projection).values()), models.dialect)
 
@@ -43,19 +50,50 @@ class Batches:
             CheckpointMoved: another worker was faster; nothing was written.
             ReadModelError: the database cannot be written; nothing was.
         """
+
+        def whole(connection: Connection) -> int:
+            # First, so that the row is locked: of two workers here, the later one waits for the
+            # commit of the other before it writes anything, and then finds the checkpoint moved.
+            self._checkpoints.advance(
+                connection, partition, expected, page.read_to, len(page.events)
+            )
+            self._handle(connection, page.events)
+            return page.read_to
+
         try:
-            with self._models.writing() as connection:
-                self._checkpoints.advance(
-                    connection, partition, expected, page.read_to, len(page.events)
-                )
-                self._handle(connection, page.events)
+            self._once(whole)
         except _BatchFailed:
             self._apply_one_by_one(partition, expected, page)
 
+    def _once(self, write: Callable[[Connection], int]) -> None:
+        """Commit what `write` does, once, also where the database goes away meanwhile.
+
+        Parameters:
+            write: moves the checkpoint; returns where to.
+
+        A commit whose answer was lost may have happened, or may be about to: then the checkpoint
+        is found, after its row was waited for, where this very batch put it.
+        """
+        tried: set[int] = set()
+
+        def attempt() -> None:
+            try:
+                with self._models.writing() as connection:
+                    to = write(connection)
+                    tried.add(to)
+            except CheckpointMoved as moved:
+                if moved.actual not in tried:
+                    raise
+
+        self._patience(attempt)
+
     def _apply_one_by_one(self, partition: Partition, expected: int, page: Page) -> None:
         failure: HandlerFailed | None = None
-        with self._models.writing() as connection:
-            good, to = 0, page.read_to
+
+        def until_it_fails(connection: Connection) -> int:
+            nonlocal failure
+            self._checkpoints.advance(connection, partition, expected, expected, 0)  # locks it
+            failure, good, to = None, 0, page.read_to
             for recorded in page.events:
                 failure = self._try(connection, recorded)
                 if failure is not None:
@@ -63,6 +101,9 @@ class Batches:
                     break
                 good += 1
             self._checkpoints.advance(connection, partition, expected, to, good)
+            return to
+
+        self._once(until_it_fails)
         if failure is not None:
             raise failure from failure.__cause__
 
@@ -93,7 +134,7 @@ class Batches:
                     handler(recorded, transaction)
             transaction.flush()
         except Exception as error:
-            failure = translate(error, self._models.where)
+            failure = self._models.translate(error)
             if failure is not None:
                 raise failure from error
             raise _BatchFailed from error

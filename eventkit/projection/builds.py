@@ -138,8 +138,10 @@ def _definitions(connection: Connection, projection: Projection) -> dict[str, De
 
 
 def _drop(connection: Connection, tables: Iterable[str]) -> None:
-    for name in reversed(list(tables)):
-        connection.execute(DropTable(Table(name, MetaData()), if_exists=True))
+    for full in reversed(list(tables)):
+        schema, _, name = full.rpartition(".")
+        table = Table(name, MetaData(), schema=schema or None)
+        connection.execute(DropTable(table, if_exists=True))
 
 
 def _check_free(connection: Connection, projection: str, tables: Iterable[Table]) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     delete,
     insert,
+    inspect,
     select,
     update,
 )
@@ -111,6 +112,8 @@ class Checkpoints:
 
 def forget_checkpoints(connection: Connection, projection: str) -> None:
     """Remove all checkpoints of a projection."""
+    if not inspect(connection).has_table(_CHECKPOINTS.name):
+        return
     connection.execute(delete(_CHECKPOINTS).where(_CHECKPOINTS.c.projection == projection))
 
 

@@ -52,9 +52,10 @@ def missing(connection: Connection, definitions: Mapping[str, Definition]) -> st
     """In words, what somebody else took out of the database; None where all is there."""
     inspector = inspect(connection)
     for table, definition in definitions.items():
-        if not inspector.has_table(table):
+        schema, _, name = table.rpartition(".")
+        if not inspector.has_table(name, schema or None):
             return f"its table {table!r} is missing in the database"
-        there = {column["name"] for column in inspector.get_columns(table)}
+        there = {column["name"] for column in inspector.get_columns(name, schema or None)}
         gone = sorted(set(definition["columns"]) - there)
         if gone:
             return f"its table {table!r} has no column {gone[0]!r} in the database"

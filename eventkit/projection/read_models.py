@@ -1,62 +1,73 @@
-"""The database of the read models: opened for readers, and for the one that writes."""
+"""The database of the read models: opened for readers, and for those who write."""
 
 from __future__ import annotations
 
-import sqlite3
-import time
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
-from eventkit.errors import InvalidUrl, ReadModelUnavailable
-from eventkit.projection.failures import translated
-from eventkit.sqlite.schema import APPLICATION_ID
+from eventkit.errors import InvalidUrl, ReadModelError, ReadModelUnavailable
+from eventkit.projection.database import Database
+from eventkit.projection.sqlite_database import SqliteDatabase
 
-_PAUSE = 0.01
-"""Seconds between two attempts to switch a new file to WAL."""
+_HOW = "write sqlite:///read-models.db or postgresql://user:password@host:5432/database"
+
+_PASSWORD = re.compile(r"://[^/]*@")
 
 
 class ReadModels:
     """A database that holds read models, and beside them how far each projection has come.
 
-    It may hold other tables as well, but no event store. Readers and one writer go on side by
-    side; a second writer waits.
+    It may hold other tables as well, but no event store. Readers and writers go on side by side;
+    in SQLite a second writer waits.
 
     Parameters:
         url: as SQLAlchemy writes it: `sqlite:///board.db` (a file here) or
-            `sqlite:////var/lib/app/board.db` (a path). The file is made when a projection first
-            runs; its folder must exist.
-        timeout: seconds to wait for the write lock of another process.
+            `sqlite:////var/lib/app/board.db` (a path), which is made when a projection first runs
+            in a folder that exists; or `postgresql://user:password@host:5432/database`, which is
+            there already. After a `?`, PostgreSQL takes what libpq knows, as `sslmode=require`.
+        timeout: seconds to wait for what others have locked, and for a connection.
+        patience: seconds for which a projection tries a batch again while PostgreSQL is away.
 
     Raises:
         InvalidUrl: the URL leads to no database that can hold read models.
+        ReadModelUnavailable: psycopg is not installed.
     """
 
-    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
-        self._url = _checked(url)
-        self._path = Path(self._url.database or "")
-        self._timeout = timeout
-        self._writer = self._engine("BEGIN IMMEDIATE")
-        self._reader = self._engine("BEGIN")
-        event.listen(self._reader, "connect", _only_read)
+    def __init__(self, url: str, *, timeout: float = 10.0, patience: float = 60.0) -> None:
+        self._database = _database(url, timeout, patience)
 
     @property
     def where(self) -> str:
-        """The file, as messages name it."""
-        return str(self._path)
+        """The file, or user, host and database, as messages name them."""
+        return self._database.where
 
     @property
     def dialect(self) -> str:
         """SQLAlchemy's name for the kind of database."""
         return self._writer.dialect.name
 
+    @property
+    def patience(self) -> float:
+        """Seconds for which a batch is tried again after a failure that may pass."""
+        return self._database.patience
+
+    @property
+    def _writer(self) -> Engine:
+        return self._database.writer
+
     def exists(self) -> bool:
-        """Whether any projection has run into this database."""
-        return self._path.exists()
+        """Whether any projection has run into this database.
+
+        Raises:
+            ReadModelUnavailable: the database cannot be reached.
+        """
+        with self._translated():
+            return self._database.exists()
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -69,7 +80,7 @@ class ReadModels:
             raise ReadModelUnavailable(
                 f"there are no read models in {self.where} yet; run a projection first."
             )
-        with translated(self.where), self._reader.connect() as connection:
+        with self._translated(), self._database.reader.connect() as connection:
             yield connection
 
     @contextmanager
@@ -77,16 +88,27 @@ class ReadModels:
         """A transaction that writes, committed at the end of the block, undone by an error.
 
         Raises:
-            ReadModelBusy: another process holds the write lock.
+            ReadModelBusy: others hold a lock that it needs.
             ReadModelUnavailable: the database cannot be written.
         """
-        with translated(self.where), self._writer.begin() as connection:
+        with self._translated(), self._writer.begin() as connection:
             yield connection
+
+    @contextmanager
+    def building(self) -> Iterator[Connection]:
+        """As `writing`, for one at a time: it makes or drops tables, or begins checkpoints."""
+        with self.writing() as connection:
+            self._database.lock_builds(connection)
+            yield connection
+
+    def translate(self, error: BaseException) -> ReadModelError | None:
+        """Our error where the database is the cause, None where a statement is."""
+        return self._database.translate(error)
 
     def close(self) -> None:
         """Let go of the database; it opens again when it is used again."""
-        self._writer.dispose()
-        self._reader.dispose()
+        self._database.writer.dispose()
+        self._database.reader.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -95,65 +117,45 @@ class ReadModels:
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self._url)!r})"
+        return f"{type(self).__name__}({self._database.url!r})"
 
-    def _engine(self, begin: str) -> Engine:
-        engine = create_engine(self._url, connect_args={"timeout": self._timeout})
-        event.listen(engine, "connect", self._prepare)
-        # The driver would begin a transaction late, at the first write, and never for a DDL
-        # statement; so it is told to begin none, and each is begun here.
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin) and None)
-        return engine
-
-    def _prepare(self, connection: sqlite3.Connection, _record: Any) -> None:
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            self._set_up(connection)
-        except BaseException:
-            connection.close()  # the pool has not taken it over yet
-            raise
-
-    def _set_up(self, connection: sqlite3.Connection) -> None:
-        connection.isolation_level = None
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        if application == APPLICATION_ID:
-            raise ReadModelUnavailable(
-                f"{self.where} is an event store; read models live in a database of their own. "
-                "Nothing was changed; choose another file."
-            )
-        self._switch_to_wal(connection)
-        # A commit may be lost with the power, but never torn: rows and checkpoint go back
-        # together, and the events are read again.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-
-    def _switch_to_wal(self, connection: sqlite3.Connection) -> None:
-        """Let readers and a writer go on side by side; the file remembers it.
-
-        Two processes that open a new file both want to switch. SQLite tells the later one that
-        the file is locked without waiting for the time-out.
-        """
-        deadline = time.monotonic() + self._timeout
-        while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                busy = (error.sqlite_errorcode & 0xFF) == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() > deadline:
-                    raise
-                time.sleep(_PAUSE)
+            yield
+        except Exception as error:
+            failure = self.translate(error)
+            if failure is None:
+                raise
+            raise failure from error
 
 
-def _checked(url: str) -> URL:
+def _database(url: str, timeout: float, patience: float) -> Database:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise InvalidUrl(url, "write sqlite:///read-models.db") from error
-    if parsed.get_backend_name() != "sqlite":
-        raise InvalidUrl(url, "read models live in SQLite: write sqlite:///read-models.db")
-    if not parsed.database or parsed.database.startswith((":memory:", "file:")):
-        raise InvalidUrl(url, "it names no file; mind the three slashes: sqlite:///read-models.db")
-    return parsed.set(drivername="sqlite")
+    except (ArgumentError, ValueError) as error:
+        raise InvalidUrl(_PASSWORD.sub("://***@", url), _HOW) from error
+    match parsed.get_backend_name():
+        case "sqlite":
+            return SqliteDatabase(parsed, timeout)
+        case "postgresql":
+            return _postgres(parsed, timeout, patience)
+        case other:
+            raise InvalidUrl(
+                parsed.render_as_string(),
+                f"read models live in SQLite or PostgreSQL, {other} is neither: {_HOW}",
+            )
 
 
-def _only_read(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.execute("PRAGMA query_only = ON")
+def _postgres(url: URL, timeout: float, patience: float) -> Database:
+    try:
+        # Only here: SQLite's users need no PostgreSQL client.
+        from eventkit.projection.postgres_database import PostgresDatabase  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "psycopg":
+            raise
+        raise ReadModelUnavailable(
+            "read models in PostgreSQL need the package psycopg: "
+            "pip install 'eventkit-kafka[postgres]'"
+        ) from error
+    return PostgresDatabase(url, timeout, patience)

@@ -7,6 +7,7 @@ import threading
 from eventkit.errors import InvalidProjection
 from eventkit.projection.builds import make_build
 from eventkit.projection.checkpoints import forget_checkpoints
+from eventkit.projection.patience import Patience
 from eventkit.projection.progress import Meter, Report
 from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
@@ -78,7 +79,8 @@ class Runner:
 
         Raises: as `run`.
         """
-        worker = Worker(self._projection, self._source, self._models)
+        patience = Patience(self._models.patience, stop)
+        worker = patience(lambda: Worker(self._projection, self._source, self._models, stop))
         began, handled = sum(worker.offsets.values()), 0
         meter = Meter(progress)
         while not stop.is_set():
@@ -102,9 +104,10 @@ class Runner:
         Until it is done, readers see a model that is not whole. Interrupted, it goes on with the
         next `run` or `follow`; called again, it begins again. Parameters and errors: as `run`.
         """
-        with self._models.writing() as connection:
-            make_build(connection, self._projection)
+        with self._models.building() as connection:
+            # In the order in which a worker takes its locks, or the two wait for each other.
             forget_checkpoints(connection, self._projection.name)
+            make_build(connection, self._projection)
         return self.run(progress)
 
     def status(self) -> ProjectionStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ from eventkit.errors import (
 from eventkit.projection.batch import Batches
 from eventkit.projection.builds import Build, check_build, find_build, finish_build, make_build
 from eventkit.projection.checkpoints import Checkpoint, Checkpoints
+from eventkit.projection.patience import Patience
 from eventkit.projection.projection import Projection, filter_of
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.source import Partition, Source
@@ -29,19 +31,32 @@ _LONGEST = 0.5
 class Worker:
     """Reads pages and applies them, from the checkpoint on.
 
+    Parameters:
+        projection: whose handlers.
+        source: the log.
+        models: where its tables are.
+        stop: once set, a database that went away is not waited for.
+
     Raises:
         RebuildNeeded: the tables in the database are not those of today's code.
         TableTaken: one of them belongs to something else.
     """
 
-    def __init__(self, projection: Projection, source: Source, models: ReadModels) -> None:
+    def __init__(
+        self,
+        projection: Projection,
+        source: Source,
+        models: ReadModels,
+        stop: threading.Event | None = None,
+    ) -> None:
         self._projection = projection
         self._source = source
         self._models = models
         self._build = _opened(projection, models)
         self._finished = self._build.state == "ready"
+        self._patience = Patience(models.patience, stop)
         self._checkpoints = Checkpoints(projection.name, self._build.version, self._build.number)
-        self._batches = Batches(projection, models, self._checkpoints)
+        self._batches = Batches(projection, models, self._checkpoints, self._patience)
         self._wanted = filter_of(projection, source.types)
         self._limit = _FIRST
         self.offsets = self._stored_offsets()
@@ -64,7 +79,7 @@ class Worker:
 
     def _begin(self, partitions: Iterable[Partition]) -> dict[Partition, Checkpoint]:
         """Make the checkpoints that are missing."""
-        with self._models.writing() as connection:
+        with self._models.building() as connection:
             build = find_build(connection, self._projection.name)
             if build is None or build.number != self._build.number:
                 raise CheckpointMoved(self._projection.name, 0, None)
@@ -96,9 +111,12 @@ class Worker:
     def finish(self) -> None:
         """Note that the end of the log was reached."""
         if not self._finished:
-            with self._models.writing() as connection:
-                finish_build(connection, self._projection, self._build)
+            self._patience(self._note_finished)
             self._finished = True
+
+    def _note_finished(self) -> None:
+        with self._models.writing() as connection:
+            finish_build(connection, self._projection, self._build)
 
     def _page(self, partition: Partition, after: int) -> Page:
         try:
@@ -129,7 +147,7 @@ def _opened(projection: Projection, models: ReadModels) -> Build:
             if build is not None:
                 check_build(connection, projection, build)
                 return build
-    with models.writing() as connection:
+    with models.building() as connection:
         build = find_build(connection, projection.name)
         if build is None:
             return make_build(connection, projection)

@@ -1,4 +1,4 @@
-"""A store and a database for read models, both real files."""
+"""A store, and a database for read models of each kind: real files, a real server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,16 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
         yield store
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def models_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database; a test that takes it runs once for each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/read-models.db"
+    url: str = request.getfixturevalue("database")
+    return url
+
+
 @pytest.fixture
-def models(tmp_path: Path) -> Iterator[ReadModels]:
-    with ReadModels(f"sqlite:///{tmp_path}/read-models.db", timeout=0.2) as models:
+def models(models_url: str) -> Iterator[ReadModels]:
+    with ReadModels(models_url, timeout=0.2, patience=0) as models:
         yield models

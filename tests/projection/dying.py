@@ -1,6 +1,6 @@
 """A process that runs `Balances` and dies at a chosen point: `python -m tests.projection.dying`.
 
-Arguments: the store, the read models, the point, how many times to pass it before, and
+Arguments: the store's file, the read models' URL, the point, how many times to pass it before, and
 `run` or `rebuild`.
 """
 
@@ -41,7 +41,7 @@ def main(store: str, models: str, point: str, left: str, what: str) -> None:
             if point == "in a handler":
                 passed()
 
-    read_models = ReadModels(f"sqlite:///{models}")
+    read_models = ReadModels(models)
     match point:
         case "before a commit":
             event.listen(read_models._writer, "commit", passed)

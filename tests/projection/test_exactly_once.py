@@ -20,8 +20,8 @@ ONLY = Partition("events", 0)
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator["Processes"]:
-    processes = Processes(tmp_path)
+def process(tmp_path: Path, models_url: str) -> Iterator["Processes"]:
+    processes = Processes(tmp_path / "events.db", models_url)
     yield processes
     processes.stop()
 
@@ -29,17 +29,16 @@ def process(tmp_path: Path) -> Iterator["Processes"]:
 class Processes:
     """Runs of the projection in processes of their own."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, store: Path, models_url: str) -> None:
+        self._files = [str(store), models_url]
         self._started: list[subprocess.Popen[str]] = []
 
     def __call__(
         self, point: str = "never", left: int = 0, what: str = "run"
     ) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.projection.dying"]
-        files = [str(self._folder / "events.db"), str(self._folder / "read-models.db")]
         process = subprocess.Popen(
-            [*command, *files, point, str(left), what],
+            [*command, *self._files, point, str(left), what],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

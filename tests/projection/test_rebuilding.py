@@ -1,6 +1,7 @@
 """Building a read model again, whole or after an interruption."""
 
 import pytest
+from sqlalchemy import MetaData
 
 from eventkit import RecordedEvent
 from eventkit.projection import Progress, ReadModels, Runner, Transaction, worker
@@ -114,8 +115,8 @@ def test_rebuilding_one_projection_leaves_the_others_alone(
 ) -> None:
     class Others(Balances):
         name = "others"
-        accounts = Balances.accounts.to_metadata(Balances.accounts.metadata, name="accounts2")
-        journal = Balances.journal.to_metadata(Balances.journal.metadata, name="journal2")
+        accounts = Balances.accounts.to_metadata(MetaData(), name="accounts2")
+        journal = Balances.journal.to_metadata(MetaData(), name="journal2")
 
     fill(store, accounts=20)
     balances, others = Runner(Balances(), store, models), Runner(Others(), store, models)

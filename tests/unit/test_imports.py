@@ -45,6 +45,7 @@ LAYERS = (
 ONLY_IN = {
     "confluent_kafka": "kafka",
     "fastavro": "codec",
+    "psycopg": "projection",
     "py_avro_schema": "codec",
     "sqlalchemy": "projection",
     "typer": "cli",

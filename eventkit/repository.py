@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from time import sleep
 from typing import Any, Generic, TypeVar, cast
 
 from eventkit.aggregate import Aggregate, applied_events, fold
@@ -146,7 +146,7 @@ class Repository(Generic[_A]):
             return self.get_or_new(step.aggregate_id)
         if isinstance(step, Decide):
             return step.command(step.aggregate)
-        return time.sleep(step.seconds)
+        return sleep(step.seconds)
 
     def _load(self, aggregate_id: str, version: int | None, as_of: datetime | None) -> _A:
         aggregate = self._class(aggregate_id)

@@ -1,22 +1,27 @@
 """Repositories: load, decide, save; and again when somebody else was faster."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
 from eventkit import (
     Aggregate,
     AggregateNotFound,
+    Appended,
     ConcurrencyError,
     Event,
     Metadata,
     Repository,
+    aio,
     apply,
 )
 from eventkit.errors import InvalidAggregateId, InvalidInput, MissingApply
 from eventkit.sqlite import SqliteStore
+from tests.aio_kit import RepositoryFace, loop_thread
 
 NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
 ANN = Metadata(caused_by_user="ann", timestamp=NOON)
@@ -54,21 +59,54 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
         yield store
 
 
-@pytest.fixture
-def seats(store: SqliteStore) -> Repository[Seat]:
-    return Repository(store, Seat)
+class Seats(Protocol):
+    """A repository of seats, whether its calls are awaited behind this or not."""
+
+    def get(
+        self, aggregate_id: str, version: int | None = None, as_of: datetime | None = None
+    ) -> Seat: ...
+
+    def save(self, aggregate: Seat, metadata: Metadata | None = None) -> Appended | None: ...
+
+    def edit(
+        self, aggregate_id: str, metadata: Metadata | None = None
+    ) -> AbstractContextManager[Seat]: ...
+
+    def execute(
+        self,
+        aggregate_id: str,
+        command: Callable[[Seat], Any],
+        metadata: Metadata | None = None,
+        attempts: int = 10,
+    ) -> Any: ...
+
+
+@pytest.fixture(params=["called", "awaited"])
+def seats(store: SqliteStore, request: pytest.FixtureRequest) -> Iterator[Seats]:
+    if request.param == "called":
+        yield Repository(store, Seat)
+        return
+    with loop_thread() as loop:
+        awaited = aio.EventStore(store)
+        yield RepositoryFace(loop, aio.Repository(awaited, Seat))
+        loop.run(awaited.close())
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Collect the pauses between attempts instead of making them; chance is always 1."""
     made: list[float] = []
-    monkeypatch.setattr("eventkit.repository.time.sleep", made.append)
+
+    async def noted(pause: float) -> None:
+        made.append(pause)
+
+    monkeypatch.setattr("eventkit.repository.sleep", made.append)
+    monkeypatch.setattr("eventkit.aio.repository.sleep", noted)
     monkeypatch.setattr("eventkit.steps.random.random", lambda: 1.0)
     return made
 
 
-def test_what_was_saved_can_be_got(seats: Repository[Seat], store: SqliteStore) -> None:
+def test_what_was_saved_can_be_got(seats: Seats, store: SqliteStore) -> None:
     seat = Seat("seat-1")
     seat.take("ann")
     done = seats.save(seat, ANN)
@@ -78,12 +116,12 @@ def test_what_was_saved_can_be_got(seats: Repository[Seat], store: SqliteStore) 
     assert [item.metadata for item in store.get_events("seat-1")] == [ANN]
 
 
-def test_saving_nothing_does_nothing(seats: Repository[Seat], store: SqliteStore) -> None:
+def test_saving_nothing_does_nothing(seats: Seats, store: SqliteStore) -> None:
     assert seats.save(Seat("seat-1")) is None
     assert store.get_events("seat-1") == []
 
 
-def test_a_saved_aggregate_can_go_on(seats: Repository[Seat]) -> None:
+def test_a_saved_aggregate_can_go_on(seats: Seats) -> None:
     seat = Seat("seat-1")
     for name in ("ann", "bob"):
         seat.take(name)
@@ -93,7 +131,7 @@ def test_a_saved_aggregate_can_go_on(seats: Repository[Seat]) -> None:
     assert (seats.get("seat-1").version, seats.get("seat-1").by) == (4, None)
 
 
-def test_who_saves_second_loses_and_keeps_what_was_decided(seats: Repository[Seat]) -> None:
+def test_who_saves_second_loses_and_keeps_what_was_decided(seats: Seats) -> None:
     one, two = Seat("seat-1"), Seat("seat-1")
     one.take("ann")
     two.take("bob")
@@ -106,8 +144,9 @@ def test_who_saves_second_loses_and_keeps_what_was_decided(seats: Repository[Sea
 
 
 def test_saving_again_what_was_saved_without_knowing_writes_it_once(
-    seats: Repository[Seat], store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seats = Repository(store, Seat)
     seat = Seat("seat-1")
     seat.take("ann")
     append = store.append
@@ -126,7 +165,7 @@ def test_saving_again_what_was_saved_without_knowing_writes_it_once(
     assert seats.get("seat-1").version == 1
 
 
-def test_an_aggregate_without_an_id_cannot_be_saved(seats: Repository[Seat]) -> None:
+def test_an_aggregate_without_an_id_cannot_be_saved(seats: Seats) -> None:
     seat = Seat()
     seat.take("ann")
     with pytest.raises(InvalidAggregateId):
@@ -134,20 +173,18 @@ def test_an_aggregate_without_an_id_cannot_be_saved(seats: Repository[Seat]) -> 
 
 
 @pytest.mark.parametrize("aggregate_id", ["seat", "", "seat-"])
-def test_what_is_no_id_is_refused(seats: Repository[Seat], aggregate_id: str) -> None:
+def test_what_is_no_id_is_refused(seats: Seats, aggregate_id: str) -> None:
     with pytest.raises((InvalidAggregateId, AggregateNotFound)):
         seats.get(aggregate_id)
 
 
-def test_an_aggregate_without_events_is_not_found(seats: Repository[Seat]) -> None:
+def test_an_aggregate_without_events_is_not_found(seats: Seats) -> None:
     with pytest.raises(AggregateNotFound, match="seat-1 has no events") as caught:
         seats.get("seat-1")
     assert caught.value.aggregate_id == "seat-1"
 
 
-def test_an_event_the_class_cannot_apply_is_named(
-    seats: Repository[Seat], store: SqliteStore
-) -> None:
+def test_an_event_the_class_cannot_apply_is_named(seats: Seats, store: SqliteStore) -> None:
     class SeatPainted(Event):
         pass
 
@@ -164,39 +201,37 @@ class TestTimeTravel:
             store.append("seat-1", [event], metadata=metadata)
 
     @pytest.mark.parametrize(("version", "by"), [(1, "ann"), (2, None), (3, "bob")])
-    def test_back_to_a_version(self, seats: Repository[Seat], version: int, by: str | None) -> None:
+    def test_back_to_a_version(self, seats: Seats, version: int, by: str | None) -> None:
         seat = seats.get("seat-1", version=version)
         assert (seat.version, seat.by) == (version, by)
 
     @pytest.mark.parametrize(("minutes", "by"), [(0, "ann"), (59, "ann"), (60, None), (999, "bob")])
-    def test_back_to_a_moment(self, seats: Repository[Seat], minutes: int, by: str | None) -> None:
+    def test_back_to_a_moment(self, seats: Seats, minutes: int, by: str | None) -> None:
         assert seats.get("seat-1", as_of=NOON + timedelta(minutes=minutes)).by == by
 
-    def test_a_version_and_a_moment_bound_each_other(self, seats: Repository[Seat]) -> None:
+    def test_a_version_and_a_moment_bound_each_other(self, seats: Seats) -> None:
         late, early = NOON + timedelta(hours=9), NOON
         assert seats.get("seat-1", version=2, as_of=late).version == 2
         assert seats.get("seat-1", version=2, as_of=early).version == 1
 
-    def test_the_future_is_not_found(self, seats: Repository[Seat]) -> None:
+    def test_the_future_is_not_found(self, seats: Seats) -> None:
         with pytest.raises(AggregateNotFound, match="is at version 3; there is no version 4"):
             seats.get("seat-1", version=4)
 
-    def test_the_time_before_is_not_found(self, seats: Repository[Seat]) -> None:
+    def test_the_time_before_is_not_found(self, seats: Seats) -> None:
         with pytest.raises(AggregateNotFound, match="had no events at 2024-02-29T11:59"):
             seats.get("seat-1", as_of=NOON - timedelta(minutes=1))
 
     @pytest.mark.parametrize("version", [0, -1])
-    def test_there_is_no_version_before_1(self, seats: Repository[Seat], version: int) -> None:
+    def test_there_is_no_version_before_1(self, seats: Seats, version: int) -> None:
         with pytest.raises(InvalidInput):
             seats.get("seat-1", version=version)
 
-    def test_a_moment_needs_a_time_zone(self, seats: Repository[Seat]) -> None:
+    def test_a_moment_needs_a_time_zone(self, seats: Seats) -> None:
         with pytest.raises(InvalidInput, match="time zone"):
             seats.get("seat-1", as_of=NOON.replace(tzinfo=None))
 
-    def test_an_aggregate_of_the_past_cannot_be_saved_over_the_present(
-        self, seats: Repository[Seat]
-    ) -> None:
+    def test_an_aggregate_of_the_past_cannot_be_saved_over_the_present(self, seats: Seats) -> None:
         seat = seats.get("seat-1", version=2)
         seat.take("eve")
         with pytest.raises(ConcurrencyError):
@@ -204,7 +239,7 @@ class TestTimeTravel:
 
 
 class TestEdit:
-    def test_what_is_recorded_inside_is_saved_at_the_end(self, seats: Repository[Seat]) -> None:
+    def test_what_is_recorded_inside_is_saved_at_the_end(self, seats: Seats) -> None:
         with seats.edit("seat-1", ANN) as seat:
             seat.take("ann")
         with seats.edit("seat-1") as seat:
@@ -212,9 +247,7 @@ class TestEdit:
             seat.take("bob")
         assert (seats.get("seat-1").version, seats.get("seat-1").by) == (3, "bob")
 
-    def test_an_error_inside_saves_nothing(
-        self, seats: Repository[Seat], store: SqliteStore
-    ) -> None:
+    def test_an_error_inside_saves_nothing(self, seats: Seats, store: SqliteStore) -> None:
         def spoil() -> None:
             with seats.edit("seat-1") as seat:
                 seat.take("ann")
@@ -224,7 +257,7 @@ class TestEdit:
             spoil()
         assert store.get_events("seat-1") == []
 
-    def test_a_conflict_is_raised(self, seats: Repository[Seat], store: SqliteStore) -> None:
+    def test_a_conflict_is_raised(self, seats: Seats, store: SqliteStore) -> None:
         def lose() -> None:
             with seats.edit("seat-1") as seat:
                 seat.take("ann")
@@ -237,13 +270,13 @@ class TestEdit:
 
 class TestExecute:
     def test_a_command_runs_on_the_aggregate_and_its_result_comes_back(
-        self, seats: Repository[Seat], store: SqliteStore
+        self, seats: Seats, store: SqliteStore
     ) -> None:
         assert seats.execute("seat-1", lambda seat: seat.take("ann"), ANN) == "taken by ann"
         assert [item.metadata for item in store.get_events("seat-1")] == [ANN]
 
     def test_a_command_that_lost_runs_again_on_what_is_there_then(
-        self, seats: Repository[Seat], store: SqliteStore, pauses: list[float]
+        self, seats: Seats, store: SqliteStore, pauses: list[float]
     ) -> None:
         seen: list[tuple[int, str | None]] = []
 
@@ -259,7 +292,7 @@ class TestExecute:
         assert pauses == [0.002, 0.004]
 
     def test_a_command_that_always_loses_gives_up_with_the_conflict(
-        self, seats: Repository[Seat], store: SqliteStore, pauses: list[float]
+        self, seats: Seats, store: SqliteStore, pauses: list[float]
     ) -> None:
         def lose(seat: Seat) -> None:
             store.append("seat-1", [SeatFreed()])
@@ -271,7 +304,7 @@ class TestExecute:
         assert pauses == [0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.25, 0.25]
 
     def test_an_error_of_the_command_is_raised_at_once(
-        self, seats: Repository[Seat], store: SqliteStore
+        self, seats: Seats, store: SqliteStore
     ) -> None:
         runs: list[int] = []
 
@@ -284,11 +317,11 @@ class TestExecute:
             seats.execute("seat-1", fail)
         assert (runs, store.get_events("seat-1")) == ([0], [])
 
-    def test_a_command_may_decide_to_do_nothing(self, seats: Repository[Seat]) -> None:
+    def test_a_command_may_decide_to_do_nothing(self, seats: Seats) -> None:
         assert seats.execute("seat-1", lambda seat: seat.by) is None
 
     @pytest.mark.parametrize("attempts", [0, -1])
-    def test_there_is_at_least_one_attempt(self, seats: Repository[Seat], attempts: int) -> None:
+    def test_there_is_at_least_one_attempt(self, seats: Seats, attempts: int) -> None:
         with pytest.raises(InvalidInput):
             seats.execute("seat-1", lambda seat: seat.take("ann"), attempts=attempts)
 

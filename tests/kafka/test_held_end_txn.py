@@ -12,13 +12,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from eventkit import ConcurrencyError, EventStore, connect
 from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.names import Names
+from eventkit.kafka.records import framed, new_records
 from eventkit.kafka.settings import KafkaSettings, Setting
 from eventkit.kafka.topics import Topics
+from eventkit.kafka.transactions import Transactions
 from tests.contract.domain import ParcelMoved, moves, places, versions
 from tests.kafka.clients import SECONDS
 from tests.kafka.plugin import Brokers
@@ -240,3 +249,99 @@ def test_a_copy_of_a_request_that_comes_after_its_transaction_changes_nothing(
         assert store.append("parcel-1", moves(place), version - 1).version == version
     assert seen_by([store, opened("fresh")]) == ["a", "b", "c", "d"]
     assert [it.version for it in plain(proxy, names)] == [1, 2, 3, 4]
+
+
+@pytest.fixture
+def unverified(proxy: Proxy) -> Iterator[None]:
+    """A broker that takes records of transactions that have ended, as those before 3.6 did.
+
+    They stay undecided, and `init_transactions` does not release them: so do those whose markers a
+    broker lost when it was killed in the middle of a commit (KAFKA-20734).
+    """
+    admin = AdminClient({"bootstrap.servers": proxy.address})
+
+    def verify(value: str) -> None:
+        entry = ConfigEntry(
+            "transaction.partition.verification.enable", value,
+            incremental_operation=AlterConfigOpType.SET,
+        )  # fmt: skip
+        asked = [ConfigResource(ResourceType.BROKER, "1", incremental_configs=[entry])]
+        for done in admin.incremental_alter_configs(asked).values():
+            done.result(SECONDS)
+
+    verify("false")
+    yield
+    verify("true")
+
+
+@pytest.fixture
+def swept(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What was swept, as often as it was."""
+    found: list[object] = []
+    sweep = Transactions.sweep
+
+    def noted(transactions: Transactions, partitions: Any, **how: Any) -> None:
+        found.append(set(partitions))
+        sweep(transactions, partitions, **how)
+
+    monkeypatch.setattr(Transactions, "sweep", noted)
+    return found
+
+
+@pytest.mark.usefixtures("unverified")
+def test_a_commit_whose_markers_are_lost_is_swept_out_and_done_again(
+    proxy: Proxy, names: Names, opened: Open, swept: list[object]
+) -> None:
+    """The commit is answered with success, and its records stay undecided all the same."""
+    store = opened("one", **{"client.id": HELD})
+    late = committed_late(proxy, store)
+    record = proxy.hold(Api.PRODUCE, of_held)
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(store.append, "parcel-1", moves("b"), 1)
+        record.wait()
+        assert error_code(late.release()) == 0  # ends the transaction that has no record yet
+        record.pass_on()
+        assert second.result(SECONDS).version == 2
+    assert {(names.events("parcel"), 0)} in swept
+    assert [it.version for it in plain(proxy, names)] == [1, 2]
+    assert seen_by([store, opened("fresh")]) == ["a", "b"]
+
+
+@pytest.mark.usefixtures("unverified")
+def test_a_record_that_outlives_its_dead_writer_and_its_transaction_is_swept_out(
+    proxy: Proxy, names: Names, opened: Open, swept: list[object]
+) -> None:
+    writer_id = f"dead-{uuid.uuid4()}"
+    dead = Producer(
+        {
+            "bootstrap.servers": proxy.address, "client.id": HELD, "linger.ms": 0,
+            "transactional.id": writer_id,
+        }
+    )  # fmt: skip
+    dead.init_transactions(SECONDS)
+
+    def produce(number: int) -> None:
+        records = new_records("parcel-1", [(uuid.uuid4(), "ParcelMoved", b"never read")], 0)
+        headers: Any = framed(records, str(number), 1, writer_id)[0]
+        dead.begin_transaction()
+        dead.produce(names.events("parcel"), b"never read", b"parcel-1", 0, headers=headers)
+
+    late = proxy.hold(Api.END_TXN, of_held)
+    with ThreadPoolExecutor() as pool:
+        produce(1)
+        assert dead.flush(SECONDS) == 0
+        aborted = pool.submit(dead.abort_transaction, SECONDS)
+        late.wait()
+        late.cut()
+        aborted.result(SECONDS)
+        record = proxy.hold(Api.PRODUCE, of_held)
+        produce(2)
+        record.wait()
+        assert error_code(late.release()) == 0
+        record.pass_on()
+        assert dead.flush(SECONDS) == 0
+    store = opened("one")
+    assert store.append("parcel-1", moves("a"), 0).version == 1
+    assert {(names.events("parcel"), 0)} in swept
+    assert len(plain(proxy, names)) == 1
+    assert seen_by([store, opened("fresh")]) == ["a"]

@@ -14,6 +14,7 @@ from tools.proxy.caught import SECONDS, Caught
 from tools.proxy.frames import Request, answered_id, read_frame, request_of, with_length
 
 _ENDED = (OSError, EOFError, ValueError)
+_END_SECONDS = 2.0
 
 
 class Proxy:
@@ -142,9 +143,11 @@ class Proxy:
         self._server.close()
         self._cut()
         others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        if others:
+            _, left = await asyncio.wait(others, timeout=_END_SECONDS)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def let_through(self, request: Request, line: "_Line") -> None:
         """Return when the request may go to the broker."""

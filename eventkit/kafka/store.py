@@ -105,8 +105,6 @@ class KafkaStore(ReadsLog):
         self._process = os.getpid()
         self._closed = False
         self._closing = threading.Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="eventkit-") if index is None else None
-        self._path = Path(self._folder.name, "index.db") if self._folder else Path(index or "")
         self._names = Names(prefix)
         cluster = Cluster(self._settings)
         self._topics = Topics(cluster, self._names)
@@ -115,6 +113,8 @@ class KafkaStore(ReadsLog):
         self._ends = Ends(cluster.admin)
         self._soon = Ends(cluster.admin, timeout=_SOON)
         self._checked: set[type[Event]] = set()
+        self._folder = tempfile.TemporaryDirectory(prefix="eventkit-") if index is None else None
+        self._path = Path(self._folder.name, "index.db") if self._folder else Path(index or "")
         consumer = self._settings.consumer("read_committed")
         self._following = Following(
             self._path, self._layout.log_id, self._layout.homes, consumer,
@@ -124,6 +124,8 @@ class KafkaStore(ReadsLog):
             self._open(on_catch_up)
         except BaseException:
             self._following.close()
+            if self._folder is not None:
+                self._folder.cleanup()
             raise
 
     def _open(self, on_catch_up: Callable[[CatchUp], None] | None) -> None:

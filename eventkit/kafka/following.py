@@ -13,6 +13,8 @@ from typing import Any
 
 from eventkit.errors import NotAnEventStore, StoreBusy, StoreCorrupted, StoreUnavailable
 from eventkit.events import Position
+from eventkit.kafka.committed import Accepted, CommittedTail, Listener, Rejected
+from eventkit.kafka.heads import KnownHeads
 from eventkit.kafka.index import Partition, Partitions
 from eventkit.kafka.indexfile import (
     Deposed,
@@ -28,7 +30,7 @@ from eventkit.kafka.indexfile import (
 from eventkit.kafka.inflight import InFlight, Waiting
 from eventkit.kafka.locks import FollowerLock
 from eventkit.kafka.rule import Home
-from eventkit.kafka.tails import Accepted, CommittedTail, Rejected, Tail
+from eventkit.kafka.tails import Tail
 from eventkit.kafka.view import View
 from eventkit.sqlite.failures import translated
 
@@ -67,6 +69,7 @@ class Following:
         beside: Callable[[int], Tail] | None = None,
     ) -> None:
         self._beside = beside
+        self.known = KnownHeads()
         self._path = path
         self._log_id = log_id
         self._homes = homes
@@ -223,8 +226,9 @@ class Following:
         with closing(self._open_or_make()) as connection, closing(self._connect()) as lookup:
             index = IndexWriter(connection, lookup, str(self._path), self._log_id, self._homes)
             tail = CommittedTail(
-                "eventkit follower", self._settings, self._homes, index, self._applied, self._beat
-            )
+                "eventkit follower", self._settings, self._homes, index, self.known,
+                Listener(self._in_flight, self._applied, self._beat),
+            )  # fmt: skip
             beside: Tail | None = None
             try:
                 self._look(connection)
@@ -249,8 +253,7 @@ class Following:
         self, accepted: Accepted, rejected: Rejected, offsets: Mapping[Partition, int]
     ) -> None:
         if self._in_flight:
-            flat = [(partition, it) for partition, some in accepted.items() for it in some]
-            self._in_flight.settle(flat, rejected)
+            self._in_flight.settle(accepted, rejected)
         self._view.add_applied(offsets)
 
     def _watch(self) -> None:

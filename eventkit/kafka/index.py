@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from eventkit.events import Position
+from eventkit.kafka.heads import KnownHeads
 from eventkit.sqlite.log import Stretch
 from eventkit.sqlite.retries import Known
 from eventkit.store import EventFilter
@@ -98,20 +99,26 @@ class IndexReader:
     Parameters:
         reading: lends a connection that reads.
         partitions: the layout.
+        known: takes the heads that were looked up.
     """
 
     def __init__(
         self,
         reading: Callable[[], AbstractContextManager[sqlite3.Connection]],
         partitions: Partitions,
+        known: KnownHeads,
     ) -> None:
         self._reading = reading
+        self._known = known
         self.place = partitions.place
 
     def heads(self, aggregate_ids: Iterable[str]) -> dict[str, int]:
         """The versions of aggregates, 0 where there are no events."""
+        age = self._known.age
         with self._reading() as connection:
-            return heads(connection, aggregate_ids)
+            found = heads(connection, aggregate_ids)
+        self._known.offer(age, found)
+        return found
 
     def known(self, event_ids: Sequence[bytes]) -> dict[bytes, Known]:
         """Where event ids stand in the log, and with which content."""

@@ -190,6 +190,16 @@ def check_follower(connection: sqlite3.Connection, follower: int) -> None:
         raise Deposed
 
 
+def add_row(rows: list[object], base: int, record: LogRecord) -> None:
+    """Add the values of an event's row; one flat list, in the order of the columns."""
+    offset, aggregate_id, version, _, _, _, _, event_id, type_name, *rest, _ = record
+    timestamp, workspace_id, metadata, data = rest
+    rows += (
+        base | offset, event_id, aggregate_id, version, type_name,
+        timestamp, workspace_id, metadata, data,
+    )  # fmt: skip
+
+
 class IndexWriter:
     """Writes the index, as the store that follows the log for all stores of this host.
 
@@ -223,7 +233,9 @@ class IndexWriter:
             connection.execute("PRAGMA journal_size_limit = 67108864")
             self.follower = add_partitions(connection, log, partitions)
             rows = connection.execute("SELECT topic, part, number FROM partitions")
-            self._numbers = {(topic, part): number for topic, part, number in rows}
+            self._numbers: dict[Partition, int] = {
+                (topic, part): number for topic, part, number in rows
+            }
 
     def progress(self) -> dict[Partition, Progress]:
         """How far each partition was read."""
@@ -235,33 +247,29 @@ class IndexWriter:
         with translated(self._where):
             return heads(self._lookup, aggregate_ids)
 
+    def base(self, partition: Partition) -> int:
+        """The position of a partition's first row."""
+        return self._numbers[partition] << OFFSET_BITS
+
     def apply(
         self,
-        accepted: Mapping[Partition, Sequence[LogRecord]],
+        rows: Sequence[object],
         progress: Mapping[Partition, Progress],
         schemas: Sequence[tuple[bytes, str]] = (),
     ) -> None:
-        """Add events and move on, in one transaction.
+        """Add events, as `add_row` gathers them, and move on, in one transaction.
 
         Raises:
             Deposed: another store follows.
             StoreError: nothing was written.
         """
-        parameters: list[object] = []
-        for partition, records in accepted.items():
-            base = self._numbers[partition] << OFFSET_BITS
-            for it in records:
-                parameters += (
-                    base | it.offset, it.event_id, it.aggregate_id, it.version, it.type,
-                    it.timestamp, it.workspace_id, it.metadata, it.data,
-                )  # fmt: skip
         moved = [(*at, *partition) for partition, at in progress.items()]
         connection = self._connection
         with translated(self._where):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 self._check_follower()
-                self._insert(parameters)
+                self._insert(rows)
                 connection.executemany(_MOVE, moved)
                 if schemas:
                     connection.executemany("INSERT OR IGNORE INTO schemas VALUES (?, ?)", schemas)
@@ -288,12 +296,12 @@ class IndexWriter:
     def _check_follower(self) -> None:
         check_follower(self._connection, self.follower)
 
-    def _insert(self, parameters: list[object]) -> None:
-        width, start, rows = len(COLUMNS), 0, len(parameters) // len(COLUMNS)
+    def _insert(self, values: Sequence[object]) -> None:
+        width, start, rows = len(COLUMNS), 0, len(values) // len(COLUMNS)
         while rows:
             count = min(1 << (rows.bit_length() - 1), _MOST_ROWS)
             end = start + count * width
-            self._connection.execute(_INSERT[count], parameters[start:end])
+            self._connection.execute(_INSERT[count], values[start:end])
             start, rows = end, rows - count
 
     def _roll_back(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import Message
@@ -29,6 +29,6 @@ class ProposalTail(Tail):
         self._view = view
 
     def _read(
-        self, messages: Mapping[Partition, Sequence[Message]], ends: Mapping[Partition, int]
+        self, messages: Mapping[Partition, list[Message]], ends: Mapping[Partition, int]
     ) -> None:
         self._view.add_seen(messages, ends)

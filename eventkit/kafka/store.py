@@ -153,7 +153,8 @@ class KafkaStore(ReadsLog):
         )
         self._helper = Helper(producer, self._view, self._soon)
         self._writer = Writer(
-            producer, self._view, in_flight, IndexReader(self._log.reading, partitions),
+            producer, self._view, in_flight,
+            IndexReader(self._log.reading, partitions, self._following.known),
             self._soon, self._log.codec,
             max_bytes=int(producer.get("message.max.bytes", 1_000_000)),
         )  # fmt: skip

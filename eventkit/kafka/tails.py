@@ -1,22 +1,18 @@
-"""Tails: threads that read the log as it grows; the one here reads what is decided."""
+"""A tail: a thread that reads partitions as they grow."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from eventkit.errors import StoreCorrupted, StoreError
+from eventkit.errors import StoreCorrupted
 from eventkit.kafka.failures import check_readable
 from eventkit.kafka.index import Partition
-from eventkit.kafka.indexfile import IndexWriter
-from eventkit.kafka.reading import LogRecord, read_message
-from eventkit.kafka.rule import Home, PartitionRule, Progress, Rejection
 
 log = logging.getLogger("eventkit.kafka")
 
@@ -24,16 +20,6 @@ _POLL = 0.02
 """Seconds a poll waits for a first record: how soon a tail notices that it is to stop."""
 _MOST = 5_000
 """Records in one batch."""
-_LARGE = 1_000
-"""Records in a batch that another thread writes; fewer are written sooner without it."""
-_MOST_HEADS = 100_000
-"""Aggregates whose versions are kept in memory."""
-_PAUSE = 0.5
-"""Seconds before the index is tried again after the disk failed."""
-
-Accepted = Mapping[Partition, Sequence[LogRecord]]
-Rejected = Sequence[tuple[Partition, Rejection]]
-OnApplied = Callable[[Accepted, Rejected, Mapping[Partition, int]], None]
 
 
 class Tail(ABC):
@@ -99,7 +85,7 @@ class Tail(ABC):
             log.error("%s ended: %s", self._thread.name, error)  # noqa: TRY400 - it is told
             self._on_failure(error)
 
-    def _take(self, messages: Sequence[Message]) -> None:
+    def _take(self, messages: list[Message]) -> None:
         found: dict[Partition, list[Message]] = {}
         ends: dict[Partition, int] = {}
         for message in messages:
@@ -114,6 +100,7 @@ class Tail(ABC):
                 ends[partition] = message.offset() or 0
             else:
                 _judge(error, partition)
+        messages.clear()  # who reads a message can let go of it
         self._read(found, ends)
 
     def _idle(self) -> None:  # noqa: B027 - most tails have nothing to do then
@@ -121,133 +108,14 @@ class Tail(ABC):
 
     @abstractmethod
     def _read(
-        self, messages: Mapping[Partition, Sequence[Message]], ends: Mapping[Partition, int]
+        self, messages: Mapping[Partition, list[Message]], ends: Mapping[Partition, int]
     ) -> None:
-        """Take what was read; `ends` are partitions read to their present end, and where it is."""
+        """Take what was read, and keep it or let it go.
 
-
-class _Batch(NamedTuple):
-    """What a stretch of the log comes to."""
-
-    accepted: Accepted
-    rejected: Rejected
-    progress: Mapping[Partition, Progress]
-
-
-class CommittedTail(Tail):
-    """Reads what is decided, and puts into the index what the rule accepts.
-
-    While it catches up, one batch is judged as another thread writes the one before.
-
-    Parameters: as `Tail`, and
-        homes: the partitions to read.
-        index: where events go; it also knows where to begin.
-        on_applied: told what was accepted and rejected, and how far the index has come.
-        beat: called all the time, whether something comes or not.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        settings: Mapping[str, Any],
-        homes: Mapping[Partition, Home],
-        index: IndexWriter,
-        on_applied: OnApplied,
-        beat: Callable[[], None],
-    ) -> None:
-        progress = index.progress()
-        super().__init__(name, settings, {part: progress[part].resume for part in homes}, _ignore)
-        self._index = index
-        self._on_applied = on_applied
-        self._beat = beat
-        self._heads: dict[str, int] = {}
-        self._rules = {
-            part: PartitionRule(home, self._heads.__getitem__, progress[part])
-            for part, home in homes.items()
-        }
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"{name} writes")
-        self._written: Future[None] | None = None
-        self.rejected = 0
-
-    def close(self) -> None:
-        """End the thread, leave the brokers, and finish writing what was judged."""
-        super().close()
-        self._pool.shutdown()
-
-    def _idle(self) -> None:
-        self._wait_until_written()
-        self._index.check_follower()
-        self._beat()
-
-    def _read(
-        self, messages: Mapping[Partition, Sequence[Message]], ends: Mapping[Partition, int]
-    ) -> None:
-        read = {partition: list(map(read_message, some)) for partition, some in messages.items()}
-        if read:
-            self._load_heads(read.values())
-        accepted: dict[Partition, list[LogRecord]] = {}
-        rejected: list[tuple[Partition, Rejection]] = []
-        for partition, records in read.items():
-            rule = self._rules[partition]
-            feed, taken = rule.feed, accepted.setdefault(partition, [])
-            for record in records:
-                taken += feed(record)
-            self._heads.update([(it.aggregate_id, it.version) for it in taken])
-            rule.heads_stored()
-            rejected += [(partition, it) for it in rule.take_rejected()]
-        progress = {part: self._progress(part, ends.get(part, 0)) for part in {*read, *ends}}
-        batch = _Batch(accepted, rejected, progress)
-        self._wait_until_written()
-        if sum(map(len, read.values())) >= _LARGE:
-            self._written = self._pool.submit(self._write, batch)
-        else:
-            self._write(batch)
-
-    def _load_heads(self, read: Iterable[Sequence[LogRecord]]) -> None:
-        """Know the heads of all aggregates of a batch by one query; keep those that were known.
-
-        What is kept includes batches that are not written yet, so it is only forgotten when all
-        are.
+        Parameters:
+            messages: in the order of the log.
+            ends: the partitions that were read to their present end, and where it is.
         """
-        heads = self._heads
-        if len(heads) > _MOST_HEADS:
-            self._wait_until_written()
-            heads.clear()
-        unknown = {
-            it.aggregate_id for records in read for it in records if it.aggregate_id not in heads
-        }
-        if unknown:
-            heads.update(self._index.heads(unknown))
-
-    def _progress(self, partition: Partition, end: int) -> Progress:
-        """How far the rule has come, and the markers after the last record with it."""
-        resume, decided = self._rules[partition].progress
-        return Progress(max(resume, end) if resume == decided else resume, max(decided, end))
-
-    def _wait_until_written(self) -> None:
-        written, self._written = self._written, None
-        if written is not None:
-            written.result()
-
-    def _write(self, batch: _Batch) -> None:
-        """Write to the index, as often as it takes: a full disk may be made room on."""
-        while True:
-            try:
-                self._index.apply(batch.accepted, batch.progress)
-                self._beat()
-            except StoreCorrupted:
-                raise
-            except StoreError as error:
-                log.warning("the index cannot be written, trying again: %s", error)
-                if self._stop.wait(_PAUSE):
-                    raise
-            else:
-                break
-        for (topic, part), (reason, records) in batch.rejected:
-            self.rejected += 1
-            log.error("%s/%d/%d was skipped: %s", topic, part, records[0].offset, reason)
-        decided = {partition: it.decided for partition, it in batch.progress.items()}
-        self._on_applied(batch.accepted, batch.rejected, decided)
 
 
 def _judge(error: KafkaError, partition: Partition) -> None:
@@ -261,7 +129,3 @@ def _judge(error: KafkaError, partition: Partition) -> None:
         ) from KafkaException(error)
     if not check_readable(error, topic, part):
         log.warning("%s/%d: %s", topic, part, error.str())
-
-
-def _ignore(_: BaseException) -> None:
-    """`run` raises."""

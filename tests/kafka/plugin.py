@@ -18,7 +18,7 @@ from tools.broker.sources import Source, choose
 BREAKABLE = {"broker", "three_brokers", "secure_broker"}
 
 # The users of `secure_broker`; each may do what the ACLs of a test allow.
-USERS = ("writer", "reader", "worker", "stranger")
+USERS = ("writer", "reader", "worker", "operator", "stranger")
 
 
 class Brokers:

@@ -5,13 +5,12 @@ In this order: the address given by `--kafka` or EVENTKIT_TEST_KAFKA, Docker, Ka
 
 import os
 from collections.abc import Iterator
-from typing import NoReturn
 
 import pytest
 
 from tests.kafka.release import release_of
 from tools.broker.cluster import Cluster, Wanted
-from tools.broker.errors import BrokerError, NoBrokerHere
+from tools.broker.errors import BrokerError
 from tools.broker.sources import Source, choose
 
 # Fixtures that need brokers which a test may break: never those at a given address.
@@ -67,13 +66,14 @@ class Brokers:
     def cluster(self, name: str, wanted: Wanted, tmp: pytest.TempPathFactory) -> Cluster:
         """Return the cluster called `name`, started as `wanted` if it is not there yet."""
         if name not in self._clusters:
+            problem = ""
             try:
                 folder = tmp.mktemp(f"kafka-{name}-")
                 self._clusters[name] = self.source().start(folder, wanted)
-            except NoBrokerHere as error:
-                give_up(str(error))
             except BrokerError as error:
-                pytest.fail(str(error), pytrace=False)
+                problem = str(error)
+            if problem:  # not inside `except`: the reason would be shown twice
+                pytest.fail(problem, pytrace=False)
         return self._clusters[name]
 
     def close(self) -> None:
@@ -81,17 +81,6 @@ class Brokers:
         for cluster in self._clusters.values():
             cluster.close()
         self._clusters.clear()
-
-
-def give_up(reason: str) -> NoReturn:
-    """End a test for which there is no Kafka here: the run says so, and in CI it fails.
-
-    A newcomer's first `make test` needs no more than Python; what must pass before a change is
-    shared needs all of it.
-    """
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 BROKERS = pytest.StashKey[Brokers]()

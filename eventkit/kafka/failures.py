@@ -77,6 +77,11 @@ def check_readable(error: KafkaError, topic: str | None, part: int | None) -> bo
     return error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
 
 
+def is_not_allowed(error: BaseException) -> bool:
+    """Whether the user lacks a permission."""
+    return isinstance(error, KafkaException) and error.args[0].code() in _NOT_ALLOWED
+
+
 def is_hopeless(error: KafkaError) -> bool:
     """Whether waiting cannot help: the brokers do not let this client in."""
     return error.code() in _CHECK

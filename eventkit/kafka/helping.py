@@ -21,6 +21,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 
 from eventkit.errors import EventkitError
+from eventkit.kafka.failures import is_not_allowed
 from eventkit.kafka.index import Partition
 from eventkit.kafka.numbering import Ends
 from eventkit.kafka.sweeping import Frame, Sweeper, frame_of
@@ -114,6 +115,9 @@ class Helper:
             self._sweep(transactions, self._still_undecided(stalled))
         except (KafkaException, NotTaken, EventkitError) as error:
             log.warning("the transaction of %s could not be ended: %s", writer, error)
+            if is_not_allowed(error):
+                log.warning("this user may not end it; it is left to others, or to its time-out")
+                self._stop.set()
         finally:
             transactions.drop()
 

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
 from eventkit import Event, EventStore, connect
@@ -197,6 +197,27 @@ def test_whoever_may_not_write_events_is_told_at_once(log: Log) -> None:
         store.append("task-1", [Noted(text="no")])
     with log.open("writer") as store:
         assert len(store.get_events("task-1")) == 1
+
+
+def test_a_reader_that_may_not_end_the_transaction_of_a_dead_writer_says_so_once(
+    log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.allow("Reader")
+    writer = f"eventkit-{uuid.uuid4()}"
+    dead: dict[str, Any] = {"transactional.id": writer, "transaction.timeout.ms": 10_000}
+    producer = Producer({**at(log.broker.bootstrap), **dead, "log_level": 0})
+    with log.open("reader") as store:
+        producer.init_transactions(SECONDS)
+        producer.begin_transaction()
+        frame = {"ce_append": b"1.0.1", "ce_aggregateversion": b"1", "ce_writer": writer.encode()}
+        producer.produce(f"{log.prefix}task.events", b"", b"task-9", 0, headers=list(frame.items()))
+        producer.flush(SECONDS)
+        thread = store._helper._thread  # type: ignore[attr-defined]
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+        assert len(store.get_events("task-1")) == 1
+    producer.abort_transaction(SECONDS)
+    assert caplog.text.count("this user may not end it") == 1
 
 
 def test_a_stranger_is_told_which_permission_is_missing(log: Log) -> None:

@@ -3,42 +3,93 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import platform
 import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib.metadata import version
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.measure import all_results
+from tests.benchmarks.embedded import embedded_figures
+from tests.benchmarks.results import Figure
 
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(prog="make bench", description=main.__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each figure is measured")
-    rounds = parser.parse_args().rounds
-    peer = f"eventsourcing {version('eventsourcing')}"
+    options = _options()
+    gc.collect()
+    gc.freeze()  # what was imported is no garbage; the same for all that is compared
     console = Console()
+    peer = f"eventsourcing {version('eventsourcing')}"
     console.print(
         f"CPython {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
-        f"{platform.machine()}; embedded store beside {peer} with its SQLite persistence, "
-        f"both with synchronous=FULL; medians of {rounds} rounds, taken by turns."
+        f"confluent-kafka {version('confluent-kafka')}, {platform.machine()}; beside {peer}. "
+        f"SQLite with synchronous=FULL, PostgreSQL with fsync, one Kafka broker on this machine; "
+        f"medians of {options.rounds} rounds, taken by turns."
     )
-    table = Table("what", "unit", "eventkit", peer, "ratio", "wanted")
-    for column in table.columns[2:]:
+    table = Table("what", "unit", "eventkit", "beside", "its figure", "ratio", "wanted")
+    for column in table.columns[2:6:2]:
         column.justify = "right"
     with console.status("measuring ..."):
-        for result in all_results(rounds):
-            table.add_row(
-                result.what,
-                result.unit,
-                f"{result.ours:,.0f}",
-                f"{result.peer:,.0f}",
-                f"{result.ratio:.1f}",
-                f"{result.wanted:g}",
-            )
+        for figure in _figures(options):
+            table.add_row(*_cells(figure))
+            console.print(" ".join(_cells(figure)), style="dim")
     console.print(table)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=main.__doc__)
+    parser.add_argument("what", nargs="*", default=["embedded", "kafka"], help="embedded, kafka")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each figure is measured")
+    parser.add_argument("--events", type=int, default=1_000_000, help="of the log that is read")
+    parser.add_argument("--memory", type=int, default=200_000, help="appends to see memory stay")
+    parser.add_argument("--only", help="of Kafka: appending, waiting, contending, reading ...")
+    return parser.parse_args()
+
+
+def _figures(options: argparse.Namespace) -> Iterator[Figure]:
+    if "embedded" in options.what:
+        yield from embedded_figures(options.rounds)
+    if "kafka" in options.what:
+        yield from _on_kafka(options)
+
+
+def _on_kafka(options: argparse.Namespace) -> Iterator[Figure]:
+    # Only here: whoever measures the embedded store needs no broker.
+    from tests.benchmarks.kafka_figures import Bench  # noqa: PLC0415
+    from tools.broker.cluster import FULL_SPEED, Wanted  # noqa: PLC0415
+    from tools.broker.from_jars import start_from_jars  # noqa: PLC0415
+    from tools.postgres.sources import choose  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        place = tempfile.TemporaryDirectory(prefix="eventkit-bench-", dir=".")
+        folder = Path(stack.enter_context(place)).resolve()
+        broker = stack.enter_context(start_from_jars(folder / "kafka", Wanted(java=FULL_SPEED)))
+        server = choose().make()
+        stack.callback(server.close)
+        server.start()
+        bench = Bench(
+            broker.bootstrap, server.url, rounds=options.rounds, folder=folder,
+            events=options.events, memory=options.memory,
+        )  # fmt: skip
+        yield from getattr(bench, options.only)() if options.only else bench.figures()
+
+
+def _cells(figure: Figure) -> list[str]:
+    return [
+        figure.what, figure.unit, _number(figure.ours), figure.against,
+        _number(figure.theirs) if figure.against else "",
+        f"{figure.ratio:.2f}" if figure.against else "", figure.wanted,
+    ]  # fmt: skip
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":

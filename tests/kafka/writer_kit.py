@@ -24,6 +24,7 @@ from eventkit.kafka.reading import LogRecord, read_message
 from eventkit.kafka.records import new_records
 from eventkit.kafka.rule import Home, PartitionRule
 from eventkit.kafka.tails import Tail
+from eventkit.kafka.together import Whole
 from eventkit.kafka.view import View
 from eventkit.kafka.writer import Writer
 from eventkit.sqlite.retries import Known
@@ -210,6 +211,17 @@ class Desk:
         assert waiting.outcome is not None
         raise waiting.outcome
 
+    def append_all(self, waitings: Sequence[Waiting]) -> list[Appended]:
+        """Append to several aggregates and wait; raises what came of it."""
+        whole = Whole(waitings)
+        call = Call([whole])
+        self.writer.put_all(whole, call)
+        call.wait()
+        result = whole.result()
+        if isinstance(result, list):
+            return result
+        raise result
+
     def catch_up(self) -> None:
         """Return when the index is where the log is now."""
         ends = self.ends(self.topic.homes, committed=True)
@@ -231,6 +243,8 @@ class Written(NamedTuple):
     aggregate_id: str
     version: int
     event_id: uuid.UUID
+    together: str = ""
+    """Of an `append_all`: `<writer>/<id>.<part>.<parts>`."""
 
 
 def read_log(topic: Topic) -> list[Written]:
@@ -261,9 +275,12 @@ def read_log(topic: Topic) -> list[Written]:
 def _written(message: Message) -> Written:
     record = read_message(message)
     assert record.problem is None
+    headers: dict[str, Any] = dict(message.headers() or [])
+    together = headers.get("ce_all")
     return Written(
         message.partition() or 0, record.offset, record.aggregate_id, record.version,
         uuid.UUID(bytes=record.event_id),
+        "" if together is None else f"{record.writer}/{together.decode()}",
     )  # fmt: skip
 
 
@@ -292,6 +309,20 @@ def assert_sound(topic: Topic, acknowledged: Iterable[Appended]) -> list[Written
         assert (done.aggregate_id, done.version) == (last.aggregate_id, last.version)
         assert all(len(by_id[it]) == 1 for it in done.event_ids)
     return log
+
+
+def assert_whole(log: Iterable[Written]) -> int:
+    """Of what was appended together, all parts are there; returns how often that is."""
+    found: dict[str, set[int]] = defaultdict(set)
+    counts: dict[str, int] = {}
+    for it in log:
+        if it.together:
+            name, part, parts = it.together.rsplit(".", 2)
+            found[name].add(int(part))
+            counts[name] = int(parts)
+    half = {name: parts for name, parts in found.items() if len(parts) != counts[name]}
+    assert half == {}
+    return len(found)
 
 
 def in_threads(count: int, work: Any) -> None:

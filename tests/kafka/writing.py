@@ -18,10 +18,12 @@ from tests.kafka.writer_kit import SECONDS, Topic
 class Writing:
     """A process that appends: see writing_process.py."""
 
+    module = "tests.kafka.writing_process"
+
     def __init__(self, topic: Topic, callers: int, aggregates: int) -> None:
         arguments = [topic.address, topic.name, topic.partitions, callers, aggregates]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.kafka.writing_process", *map(str, arguments)],
+            [sys.executable, "-m", self.module, *map(str, arguments)],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -70,10 +72,18 @@ class Writing:
         return code
 
 
+class Moving(Writing):
+    """A process that appends to two or three aggregates together: see moving_process.py."""
+
+    module = "tests.kafka.moving_process"
+
+
 @contextmanager
-def writing(topic: Topic, count: int, callers: int, aggregates: int) -> Iterator[list[Writing]]:
+def writing(
+    topic: Topic, count: int, callers: int, aggregates: int, kind: type[Writing] = Writing
+) -> Iterator[list[Writing]]:
     """Start writers that append by then; kill those that are left at the end."""
-    writers = [Writing(topic, callers, aggregates) for _ in range(count)]
+    writers = [kind(topic, callers, aggregates) for _ in range(count)]
     try:
         for writer in writers:
             writer.wait_until_ready()

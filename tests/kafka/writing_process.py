@@ -5,6 +5,7 @@ import random
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from eventkit.errors import ConcurrencyError, OutcomeUnknown, StoreBusy, StoreUnavailable
@@ -45,7 +46,8 @@ def work(desk: Desk, number: int, aggregates: int) -> None:
         append(desk, choose, aggregates)
 
 
-def main() -> None:
+def run(work: Callable[[Desk, int, int], None]) -> None:
+    """Call `work(desk, number, aggregates)` in threads until the process is told to stop."""
     address, name, partitions, callers, aggregates = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     with Desk(Topic(address, name, int(partitions))) as desk:
@@ -57,11 +59,12 @@ def main() -> None:
         ]
         for thread in threads:
             thread.start()
-        stop.wait()
+        while not stop.wait(1):  # after SIGCONT, another thread may have been given the SIGTERM
+            pass
         for thread in threads:
             thread.join()
         say("rejected", desk.tail.rejected)
 
 
 if __name__ == "__main__":
-    main()
+    run(work)

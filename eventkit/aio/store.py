@@ -46,6 +46,7 @@ class EventStore:
     def __init__(self, store: store.EventStore) -> None:
         self._store = store
         self._process = os.getpid()
+        self._refuses = False
         self._closing = threading.Lock()
         self._closed = False
         self._mailboxes = Mailboxes()
@@ -166,6 +167,7 @@ class EventStore:
         Goes on in its thread where it is cancelled.
         """
         if self._process == os.getpid():
+            self._refuses = True
             await in_thread(self._close, "close")
 
     async def __aenter__(self) -> Self:
@@ -188,6 +190,8 @@ class EventStore:
             self._closed = True
 
     def _here(self) -> Mailbox:
+        if self._refuses:
+            raise StoreClosed("the event store")
         if self._process != os.getpid():
             raise StoreClosed(
                 "the event store", "was opened before fork() and belongs to the parent process"

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,11 +18,11 @@ from eventkit.aio.appending import Appender
 from eventkit.aio.connection import Connecting
 from eventkit.aio.mailbox import Mailbox
 from eventkit.aio.pool import Pool
-from eventkit.errors import InvalidUrl, StoreBusy, StoreClosed
+from eventkit.errors import InvalidUrl, StoreBusy, StoreClosed, StoreUnavailable
 from eventkit.sqlite import SqliteStore
 from tests.aio_kit import SECONDS, first
 from tests.contract.domain import Parcel, by_aggregate, moves, places, versions
-from tests.sqlite.faults import Faults
+from tests.sqlite.faults import Faults, failure
 
 
 class Held:
@@ -30,12 +31,15 @@ class Held:
     def __init__(self, store: SqliteStore) -> None:
         self._reached = threading.Event()
         self._go_on = threading.Event()
+        self.failure: Exception | None = None
         Faults(store).before = self._before
 
     def _before(self, sql: str) -> None:
         if sql.lstrip().startswith("BEGIN"):
             self._reached.set()
             assert self._go_on.wait(SECONDS)
+            if self.failure is not None:
+                raise self.failure
 
     async def reached(self) -> None:
         assert await asyncio.to_thread(self._reached.wait, SECONDS)
@@ -65,9 +69,10 @@ def test_a_cancelled_append_that_has_not_begun_is_never_written(
         taken_back = asyncio.create_task(awaited.append("parcel-1", moves("b")))
         later = asyncio.create_task(awaited.append("parcel-1", moves("c")))
         await asyncio.sleep(0)
-        taken_back.cancel()
-        await asyncio.wait([taken_back])
+        taken_back.cancel()  # its task does not run before the store takes what waits
         held.let_go()
+        while len(store.get_events("parcel-1")) < 2:
+            pass
         assert [(await begun).version, (await later).version] == [1, 2]
         assert places(await awaited.get_events("parcel-1")) == ["a", "c"]
         await awaited.close()
@@ -108,6 +113,26 @@ def test_after_a_time_out_a_retry_with_the_same_ids_writes_once(
     asyncio.run(work())
 
 
+def test_what_was_accepted_before_a_close_is_written(store: SqliteStore, held: Held) -> None:
+    async def work() -> None:
+        awaited = aio.EventStore(store)
+        begun = asyncio.create_task(awaited.append("parcel-1", moves("begun")))
+        await held.reached()
+        waiting = [asyncio.create_task(awaited.append("parcel-1", moves("a"))) for _ in range(3)]
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(awaited.close())
+        await asyncio.sleep(0)
+        for refused in (awaited.get_events("parcel-1"), awaited.append("parcel-1", moves("x"))):
+            with pytest.raises(StoreClosed):
+                await refused
+        assert not closing.done()
+        held.let_go()
+        await closing
+        assert [done.version for done in await asyncio.gather(begun, *waiting)] == [1, 2, 3, 4]
+
+    asyncio.run(work())
+
+
 def test_while_the_store_is_held_up_tasks_run_and_read(store: SqliteStore, held: Held) -> None:
     async def work() -> None:
         async with aio.EventStore(store) as awaited:
@@ -118,6 +143,26 @@ def test_while_the_store_is_held_up_tasks_run_and_read(store: SqliteStore, held:
             assert not begun.done()
             held.let_go()
             await begun
+
+    asyncio.run(work())
+
+
+def test_tasks_that_fail_together_have_errors_of_their_own(store: SqliteStore, held: Held) -> None:
+    async def work() -> None:
+        awaited = aio.EventStore(store)
+        begun = asyncio.create_task(awaited.append("parcel-1", moves("begun")))
+        await held.reached()
+        asked = [asyncio.create_task(awaited.append("parcel-1", moves("a"))) for _ in range(3)]
+        await asyncio.sleep(0)
+        held.failure = failure(sqlite3.SQLITE_FULL)
+        held.let_go()
+        errors = await asyncio.gather(begun, *asked, return_exceptions=True)
+        held.failure = None
+        assert {type(error) for error in errors} == {StoreUnavailable}
+        assert len({id(error) for error in errors}) == 4
+        assert all(isinstance(error.__cause__, sqlite3.Error) for error in errors)  # type: ignore[union-attr]
+        assert (await awaited.append("parcel-1", moves("b"))).version == 1
+        await awaited.close()
 
     asyncio.run(work())
 
@@ -364,7 +409,7 @@ print(asyncio.run(store.append("parcel-1", moves("c"))).version)
 """
 
 APPENDS = """
-import asyncio, sys
+import asyncio, signal, sys
 from eventkit import aio
 from tests.contract.domain import moves
 
@@ -377,6 +422,7 @@ async def main():
     async with aio.connect(sys.argv[1]) as store:
         await asyncio.gather(*(work(store, name) for name in range(20)))
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal
 asyncio.run(main())
 """
 

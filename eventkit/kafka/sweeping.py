@@ -149,7 +149,7 @@ class Sweeper:
                 [TopicPartition(topic, number, since) for topic, number in self._all], _SECONDS
             )
             for partition, message in _records(
-                consumer, [it for it in starts if it.offset != _OFFSET_END], {}
+                consumer, [it for it in starts if it.offset != _OFFSET_END]
             ):
                 offset = message.offset() or 0
                 found = proposal_of(headers_of(message))
@@ -165,12 +165,16 @@ class Sweeper:
     def _read_committed(self, frame: Frame, parts: _Parts) -> dict[Partition, int]:
         """Find which parts are committed; returns the offsets before which all is decided."""
         ends: dict[Partition, int] = {}
-        starts = [
-            TopicPartition(*partition, min(parts.by_writer[partition]))
-            for partition in parts.partitions
-        ]
         with closing(self._consumer("read_committed")) as consumer:
-            for _, message in _records(consumer, starts, ends):
+            for topic, number in parts.partitions:
+                place = TopicPartition(topic, number)
+                _, ends[topic, number] = consumer.get_watermark_offsets(place, _SECONDS)
+            starts = [
+                TopicPartition(*partition, min(parts.by_writer[partition]))
+                for partition, end in ends.items()
+                if min(parts.by_writer[partition]) < end
+            ]
+            for _, message in _records(consumer, starts):
                 part = _part_of(message)
                 if part is not None and part[:2] == (frame.writer, frame.all_id):
                     parts.committed.add(part[2])
@@ -181,9 +185,9 @@ class Sweeper:
 
 
 def _records(
-    consumer: Consumer, starts: list[TopicPartition], ends: dict[Partition, int]
+    consumer: Consumer, starts: list[TopicPartition]
 ) -> Iterator[tuple[Partition, Message]]:
-    """All records from some offsets on, to the ends as of now, which are noted."""
+    """All records from some offsets on, to the ends as of now."""
     left: set[Any] = {(it.topic, it.partition) for it in starts}
     if left:
         consumer.assign(starts)
@@ -197,7 +201,6 @@ def _records(
         if error is None:
             yield partition, message
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-            ends[partition] = message.offset() or 0
             left.discard(partition)
         else:
             raise KafkaException(error)

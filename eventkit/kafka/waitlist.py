@@ -75,8 +75,19 @@ class WaitList:
     def give_back(self, some: Sequence[Waiting]) -> None:
         """Queue appends again, in front of those that came later."""
         with self._ready:
-            self._queue.extendleft(reversed(some))
+            self._return(some)
             self._ready.notify()
+
+    def lost(self, proposals: Sequence[Waiting], losers: Iterable[Waiting]) -> None:
+        """Take back a transaction in which some lost a race; their aggregates are hot now.
+
+        An append that stood before the rival did not lose, and still goes with those of its
+        aggregate that did: behind them it would come to stand after what was asked for later.
+        """
+        with self._ready:
+            until = monotonic() + _HOT_FOR
+            self._hot.update((it.aggregate_id, until) for it in losers)
+            self._return(proposals)
 
     def park(self, some: Iterable[Waiting], pause: float = _LOOK_AGAIN) -> None:
         """Keep appends back for a moment (seconds)."""
@@ -90,9 +101,9 @@ class WaitList:
         """Keep appends for our turn: their aggregates are hot."""
         with self._ready:
             until = monotonic() + _HOT_FOR
-            for it in some:
-                self._hot[it.aggregate_id] = until
-                self._lane.append(it)
+            kept = list(some)
+            self._hot.update((it.aggregate_id, until) for it in kept)
+            self._lane[:0] = kept
 
     def take(self, returning: int = 0) -> list[Waiting] | None:
         """The appends of the next transaction; None when it is closed and all is done.
@@ -193,9 +204,18 @@ class WaitList:
             group.append(self._queue.popleft())
         return group
 
+    def _return(self, some: Sequence[Waiting]) -> None:
+        """Put back what was taken, in front of all that waits."""
+        self._lane[:0] = [it for it in some if it.aggregate_id in self._hot]
+        self._queue.extendleft(it for it in reversed(some) if it.aggregate_id not in self._hot)
+
     def _cool(self, now: float) -> None:
+        """Forget races of long ago; not while appends wait for a turn: others would pass them."""
         if self._hot:
-            self._hot = {key: until for key, until in self._hot.items() if until > now}
+            waiting = {it.aggregate_id for it in self._lane}
+            self._hot = {
+                key: until for key, until in self._hot.items() if until > now or key in waiting
+            }
 
 
 def too_late(reason: str = "others kept the store busy") -> StoreBusy:

@@ -249,9 +249,7 @@ class Writer:
             return
         markers = {partition: offsets[-1] + 2 for partition, offsets in own.items()}
         if losers:
-            lost = set(losers)
-            self._list.give_back([it for it in proposals if it not in lost])
-            self._list.keep_hot(losers)
+            self._list.lost(proposals, losers)
             self._turns.lost()
             self._view.wait(lambda: self._view.has_seen(markers), monotonic() + _SETTLE)
         else:

@@ -235,10 +235,14 @@ class InFlight:
                         waiting = self._waiting.pop(record.append_id, None)
                         if waiting is not None:
                             back.append(waiting)
-        self._changed_at = monotonic()
+        self._note(len(finished) + len(back))
         finish(finished)
         if back:
             self.give_back(back)
+
+    def _note(self, settled: int) -> None:
+        if settled:
+            self._changed_at = monotonic()
 
     def settle_found(self, found: Iterable[tuple[Waiting, Position, int]]) -> None:
         """These appends were found in the index, at a position and a last version."""

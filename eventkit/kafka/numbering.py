@@ -102,7 +102,7 @@ class Numbering:
                 numbered.finished.append((it, too_late()))
             elif it.given and not ids.isdisjoint(it.event_ids):
                 numbered.early.append(it)
-            elif it.given and (outcome := self._retry(it, known)) is not None:
+            elif (outcome := self._retry(it, known)) is not None:
                 numbered.finished.append((it, outcome))
             elif it not in contended:
                 self._place(it, heads[it.aggregate_id], chained, numbered)
@@ -114,7 +114,9 @@ class Numbering:
     def _place(self, it: Waiting, head: int, chained: dict[str, int], numbered: Numbered) -> None:
         """A conflict is told only once what it conflicts with is in the log."""
         follows = max(head, chained.get(it.aggregate_id, 0))
-        if it.expected is None or it.expected == follows:
+        if self._might_stand_twice(it, head, follows):
+            numbered.early.append(it)
+        elif it.expected is None or it.expected == follows:
             it.first_version = follows + 1
             chained[it.aggregate_id] = it.last_version
             numbered.proposals.append(it)
@@ -124,6 +126,19 @@ class Numbering:
             numbered.ahead.append(it)
         else:
             numbered.early.append(it)
+
+    def _might_stand_twice(self, it: Waiting, head: int, follows: int) -> bool:
+        """Whether an earlier proposal of this append might take effect beside a new one.
+
+        It was withdrawn, but that it is decided we have not seen, and a broker may commit what we
+        aborted. Where the aggregate has come to the version it was for, it is in the index, or
+        never will be; and of two for the same version, the rule of the log takes one.
+        """
+        return (
+            it.last_offset >= self._view.applied[it.partition]
+            and it.first_version > head
+            and it.first_version != follows + 1
+        )
 
     def _is_fresh(self, it: Waiting) -> bool:
         return 0 <= it.fresh_at <= self._view.applied[it.partition]
@@ -142,19 +157,22 @@ class Numbering:
                 it.fresh_at = ends[it.partition]
 
     def _known(self, group: Iterable[Waiting]) -> Mapping[bytes, Known]:
-        asked = [event_id.bytes for it in group if it.given for event_id in it.event_ids]
+        """What is recorded under ids that may have been proposed before, here or elsewhere."""
+        again = (it for it in group if it.given or it.first_version)
+        asked = [event_id.bytes for it in again for event_id in it.event_ids]
         return self._lookup.known(asked) if asked else {}
 
     def _retry(
         self, it: Waiting, known: Mapping[bytes, Known]
     ) -> Appended | DuplicateEventId | None:
-        if not known:
+        if not known or not (it.given or it.first_version):
             return None
         rows = [_row(*item) for item in zip(it.records, it.event_ids, strict=True)]
         write = Write(it.aggregate_id, it.expected, it.event_ids, rows, (), may_be_retry=True)
         outcome = retry_of(write, known, self._codec)
         if isinstance(outcome, Appended):
-            return outcome._replace(position=self._lookup.place(outcome.position.offset))
+            position = self._lookup.place(outcome.position.offset)
+            return outcome._replace(position=position, already_recorded=it.given)
         return outcome
 
 

@@ -34,8 +34,11 @@ What can fail between any two of these steps, and what happens then:
   records are swept out or taken in, and again the log answers.
 - A commit of ours comes late and is applied to our next transaction: its records are committed
   although we abort them or never finish them. The rule of the log lets no reader take those that
-  lost; those that did not lose took effect, and in doubt (the broker refuses to end the
-  transaction twice) we find them in the log.
+  lost; those that did not lose took effect. So whatever is proposed again, after an abort as well,
+  is looked up by its event ids first, and has the same version or waits (numbering.py).
+- An abort is answered, but the broker dies before its markers are written: the records stay
+  undecided, and our next commit in that partition would commit them. So it waits until all that
+  was aborted there is decided, and if that does not come, we are in doubt.
 - Committed, but the rule rejects it: it is numbered again.
 - Appends to several aggregates, all or none, have a transaction of their own (together.py).
 - Kafka is away: nothing is begun that cannot be finished. What was not begun is refused at its
@@ -49,9 +52,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -76,6 +79,7 @@ _OPEN = 2.0  # seconds to try to get a producer before deadlines are looked at
 _SETTLE = 0.05  # seconds to wait for the verdict on one transaction before the next begins
 _STUCK = 4.0  # seconds after which what is committed but undecided is asked for
 _PAUSE = 0.1  # seconds until something that failed is tried again
+_LOOK_AGAIN = 0.002  # seconds until the brokers are asked again what is decided
 _HEADERS = 200  # bytes of headers that are added when a record is produced, and of framing
 
 
@@ -121,6 +125,8 @@ class Writer:
                 self._doubt, Sweeper(settings, view.applied), self._is_ready, self._read_back,
             )
         )  # fmt: skip
+        self._ends = ends
+        self._aborted: dict[Partition, int] = {}
         self._acknowledged = 0
         name = f"eventkit writer {in_flight.writer_id}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -241,8 +247,10 @@ class Writer:
             losers = self._read_back(proposals, own)
             if losers:
                 self._transactions.abort()
+                self._aborted.update({part: offsets[-1] for part, offsets in own.items()})
             else:
                 self._in_flight.add(proposals)
+                self._wait_for_aborted(own)
                 self._transactions.commit()
         except Exception as error:  # noqa: BLE001 - whatever it was, the log knows more
             self._resolve(proposals, error)
@@ -260,12 +268,28 @@ class Writer:
             )
             self._acknowledged = 0 if self._in_flight else len(proposals)
 
+    def _wait_for_aborted(self, partitions: Iterable[Partition]) -> None:
+        """What we aborted before must be decided, or this commit would commit it after all."""
+        left = {part: self._aborted[part] for part in partitions if part in self._aborted}
+        deadline = monotonic() + self._transactions.step
+        while left := {part: at for part, at in left.items() if at >= self._view.applied[part]}:
+            ends = self._ends(left, committed=True)
+            left = {part: at for part, at in left.items() if at >= ends[part]}
+            if not left:
+                break
+            if monotonic() > deadline:
+                raise NotTaken("records of an aborted transaction are still undecided")
+            sleep(_LOOK_AGAIN)
+        for part in partitions:
+            self._aborted.pop(part, None)
+
     def _read_back(
         self, proposals: Sequence[Waiting], own: Mapping[Partition, Sequence[int]]
     ) -> list[Waiting]:
         """The appends that a rival came before, once all our records were met in the log."""
         ends = {partition: offsets[-1] + 1 for partition, offsets in own.items()}
-        if not self._view.wait(lambda: self._view.has_seen(ends), monotonic() + STEP):
+        deadline = monotonic() + self._transactions.step
+        if not self._view.wait(lambda: self._view.has_seen(ends), deadline):
             raise NotTaken("our own records were not met in the log in time")
         if not self._view.read_back(own):
             raise NotTaken("records that the broker took are missing in the log")

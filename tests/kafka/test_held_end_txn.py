@@ -9,10 +9,11 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -28,6 +29,7 @@ from eventkit.kafka.records import framed, new_records
 from eventkit.kafka.settings import KafkaSettings, Setting
 from eventkit.kafka.topics import Topics
 from eventkit.kafka.transactions import Transactions
+from eventkit.store import Append, Appended
 from tests.contract.domain import ParcelMoved, moves, places, versions
 from tests.kafka.clients import SECONDS
 from tests.kafka.plugin import Brokers
@@ -36,6 +38,7 @@ from tools.proxy.caught import Caught
 from tools.proxy.frames import Api, Request
 from tools.proxy.proxy import Proxy
 
+_VERIFICATION = "transaction.partition.verification.enable"
 HELD = "held"  # the client id of the store whose requests are caught
 
 Open = Callable[..., EventStore]
@@ -87,13 +90,11 @@ class Plain(NamedTuple):
 
 def plain(proxy: Proxy, names: Names) -> list[Plain]:
     """All committed records, up to the end of the log as it is now."""
-    settings = {"bootstrap.servers": proxy.address, "group.id": "plain"}
-    place = TopicPartition(names.events("parcel"), 0, 0)
-    uncommitted = Consumer({**settings, "isolation.level": "read_uncommitted"})
-    _, end = uncommitted.get_watermark_offsets(place, SECONDS)
-    uncommitted.close()
-    consumer = Consumer({**settings, "enable.partition.eof": True})
-    consumer.assign([place])
+    end = end_of(proxy, names)
+    consumer = Consumer(
+        {"bootstrap.servers": proxy.address, "group.id": "plain", "enable.partition.eof": True}
+    )
+    consumer.assign([TopicPartition(names.events("parcel"), 0, 0)])
     found = []
     while True:
         message = consumer.poll(SECONDS)
@@ -127,6 +128,30 @@ def committed_late(proxy: Proxy, store: EventStore) -> Caught:
         late.cut()
         assert first.result(SECONDS).version == 1
     return late
+
+
+def end_too_early(proxy: Proxy, names: Names, late: Caught) -> None:
+    """Let the late EndTxn end a transaction that has no record yet; returns with its marker."""
+    before = end_of(proxy, names)
+    assert error_code(late.release()) == 0
+    deadline = monotonic() + SECONDS
+    while end_of(proxy, names) == before:
+        assert monotonic() < deadline
+
+
+def end_of(proxy: Proxy, names: Names) -> int:
+    """The offset after the last record or marker, decided or not."""
+    uncommitted = Consumer(
+        {
+            "bootstrap.servers": proxy.address, "group.id": "plain",
+            "isolation.level": "read_uncommitted",
+        }
+    )  # fmt: skip
+    place = TopicPartition(names.events("parcel"), 0, 0)
+    try:
+        return int(uncommitted.get_watermark_offsets(place, SECONDS)[1])
+    finally:
+        uncommitted.close()
 
 
 def error_code(answer: bytes) -> int:
@@ -174,6 +199,37 @@ def test_an_event_that_lost_and_is_committed_all_the_same_is_seen_by_nobody(
     winner.wait(done.position)  # type: ignore[attr-defined]
     fresh = opened("fresh")
     assert seen_by([loser, winner, fresh]) == ["a", "won", *went_on, "b"]
+
+
+def test_an_append_beside_one_that_lost_is_recorded_once(
+    proxy: Proxy, names: Names, opened: Open
+) -> None:
+    """The late commit takes along what did not lose, and its writer is about to propose anew.
+
+    Nobody gave event ids, so only the writer itself can know its events again.
+    """
+    loser, winner = opened("loser", **{"client.id": HELD}), opened("winner")
+    late = committed_late(proxy, loser)
+    records = proxy.hold(Api.PRODUCE, of_held)
+    with ThreadPoolExecutor() as pool:
+        group = [Append("parcel-1", moves("lost")), Append("parcel-2", moves("beside"))]
+        losing = pool.submit(loser.append_each, group)
+        records.wait()
+        winner.append("parcel-1", moves("won"), 1)
+        abort = proxy.hold(Api.END_TXN, of_held)
+        records.pass_on()
+        abort.wait()
+        assert error_code(late.release()) == 0
+        assert [it.version for it in plain(proxy, names)] == [1, 2, 2, 1]
+        abort.pass_on()
+        told = losing.result(SECONDS)
+    assert [it.version for it in told if isinstance(it, Appended)] == [3, 1]
+    assert [it.already_recorded for it in told if isinstance(it, Appended)] == [False, False]
+    seen = list(opened("fresh").replay())
+    assert sorted((it.aggregate_id, it.version) for it in seen) == [
+        ("parcel-1", 1), ("parcel-1", 2), ("parcel-1", 3), ("parcel-2", 1),
+    ]  # fmt: skip
+    assert list(loser.replay()) == seen
 
 
 def test_a_proposal_that_is_committed_too_early_takes_effect_once(
@@ -261,13 +317,16 @@ def unverified(proxy: Proxy) -> Iterator[None]:
     admin = AdminClient({"bootstrap.servers": proxy.address})
 
     def verify(value: str) -> None:
-        entry = ConfigEntry(
-            "transaction.partition.verification.enable", value,
-            incremental_operation=AlterConfigOpType.SET,
-        )  # fmt: skip
+        entry = ConfigEntry(_VERIFICATION, value, incremental_operation=AlterConfigOpType.SET)
         asked = [ConfigResource(ResourceType.BROKER, "1", incremental_configs=[entry])]
         for done in admin.incremental_alter_configs(asked).values():
             done.result(SECONDS)
+        wanted, deadline = ConfigResource(ResourceType.BROKER, "1"), monotonic() + SECONDS
+        while monotonic() < deadline:  # the broker takes it a moment later
+            (answer,) = admin.describe_configs([wanted]).values()
+            if answer.result(SECONDS)[_VERIFICATION].value == value:
+                return
+        pytest.fail("the broker did not take the setting")
 
     verify("false")
     yield
@@ -299,7 +358,7 @@ def test_a_commit_whose_markers_are_lost_is_swept_out_and_done_again(
     with ThreadPoolExecutor() as pool:
         second = pool.submit(store.append, "parcel-1", moves("b"), 1)
         record.wait()
-        assert error_code(late.release()) == 0  # ends the transaction that has no record yet
+        end_too_early(proxy, names, late)
         record.pass_on()
         assert second.result(SECONDS).version == 2
     assert {(names.events("parcel"), 0)} in swept
@@ -319,12 +378,14 @@ def test_a_record_that_outlives_its_dead_writer_and_its_transaction_is_swept_out
         }
     )  # fmt: skip
     dead.init_transactions(SECONDS)
+    errors: list[KafkaError | None] = []
 
     def produce(number: int) -> None:
-        records = new_records("parcel-1", [(uuid.uuid4(), "ParcelMoved", b"never read")], 0)
+        records = new_records("parcel-1", [(uuid.uuid4(), "ParcelMoved", b"")], 0)
         headers: Any = framed(records, str(number), 1, writer_id)[0]
         dead.begin_transaction()
-        dead.produce(names.events("parcel"), b"never read", b"parcel-1", 0, headers=headers)
+        topic = names.events("parcel")
+        dead.produce(topic, b"", b"parcel-1", 0, lambda it, _: errors.append(it), headers=headers)
 
     late = proxy.hold(Api.END_TXN, of_held)
     with ThreadPoolExecutor() as pool:
@@ -337,9 +398,10 @@ def test_a_record_that_outlives_its_dead_writer_and_its_transaction_is_swept_out
         record = proxy.hold(Api.PRODUCE, of_held)
         produce(2)
         record.wait()
-        assert error_code(late.release()) == 0
+        end_too_early(proxy, names, late)
         record.pass_on()
         assert dead.flush(SECONDS) == 0
+    assert errors == [None, None]
     store = opened("one")
     assert store.append("parcel-1", moves("a"), 0).version == 1
     assert {(names.events("parcel"), 0)} in swept

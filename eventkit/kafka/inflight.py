@@ -147,7 +147,8 @@ def finish(outcomes: Iterable[tuple[Waiting, Appended | EventkitError]]) -> None
             if waiting.outcome is not None:
                 continue
             waiting.outcome = outcome
-            call = waiting.call
+            # Together they were a cycle, and work for the garbage collector.
+            call, waiting.call = waiting.call, None
             if call is None:
                 continue
             call.left -= 1

@@ -200,4 +200,8 @@ def _home_of(aggregate_id: str, partitions: int) -> Home | None:
         category = category_of(aggregate_id)
     except InvalidAggregateId:
         return None
-    return Home(category, partition_for(aggregate_id.encode(), partitions), partitions)
+    return _home(category, partition_for(aggregate_id.encode(), partitions), partitions)
+
+
+# The aggregates of a partition share its Home: one object less for each of them in memory.
+_home = lru_cache(maxsize=4_096)(Home)

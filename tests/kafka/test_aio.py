@@ -61,6 +61,8 @@ def test_the_store_is_given_no_more_appends_than_it_takes_also_at_a_close(
 
         monkeypatch.setattr(store, "append_soon", counted)
         awaited = aio.EventStore(store)
+        early = (awaited.append(f"parcel-{n}", moves("a")) for n in range(30))
+        await asyncio.wait_for(asyncio.gather(*early), 30)
         tasks = [asyncio.create_task(awaited.append(f"parcel-{n}", moves("a"))) for n in range(60)]
         await asyncio.sleep(0)
         await awaited.close()

@@ -7,6 +7,7 @@ import pytest
 
 PUBLIC = {
     "eventkit": {"Aggregate", "Event", "Metadata", "Repository", "apply", "connect"},
+    "eventkit.aio": {"Repository", "connect"},
     "eventkit.projection": {"Projection", "on"},
 }
 

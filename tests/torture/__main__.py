@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--callers", type=int, default=3, help="threads of each")
     parser.add_argument("--quiet", type=float, default=1.5, help="seconds between faults")
     parser.add_argument("--folder", type=Path, help="keeps logs and indexes (default: a new one)")
+    parser.add_argument("--no-holds", action="store_true", help="release no request late")
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed  # noqa: S311
     folder = options.folder or Path(tempfile.mkdtemp(prefix="torture-"))
@@ -28,7 +29,7 @@ def main() -> None:
     result = run(
         Plan(
             folder, options.minutes * 60, seed, options.brokers, options.clients, options.callers,
-            options.quiet,
+            options.quiet, not options.no_holds,
         ),
         say,
     )  # fmt: skip

@@ -96,9 +96,17 @@ class BrokerNemesis(_Nemesis):
     """Kills and freezes brokers; cuts, delays, holds and stops their connections."""
 
     def __init__(
-        self, seed: int, say: Say, quiet: float, cluster: Cluster, proxies: Sequence[Proxy]
+        self,
+        seed: int,
+        say: Say,
+        quiet: float,
+        cluster: Cluster,
+        proxies: Sequence[Proxy],
+        *,
+        holds: bool,
     ) -> None:
         super().__init__(f"{seed} brokers", say, quiet)
+        self._holds = holds
         self._cluster = cluster
         self._proxies = proxies
         self._held: list[tuple[float, Caught]] = []
@@ -108,7 +116,7 @@ class BrokerNemesis(_Nemesis):
         proxy = self._proxies[number - 1]
         weights = {
             self._kill: 3, self._freeze: 1, self._cut: 2, self._delay: 1, self._blackhole: 2,
-            self._lose: 4, self._hold: 5,
+            self._lose: 4, self._hold: 5 * self._holds,
         }  # fmt: skip
         (strike,) = self._choose.choices(list(weights), list(weights.values()))
         strike(number, proxy)

@@ -1,7 +1,9 @@
 """What readers show of the whole log: a plain consumer, and the library."""
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -13,7 +15,20 @@ from tests.torture.domain import CATEGORY, Noted
 SECONDS = 60.0
 
 
-def plain_view(address: str, topic: str) -> list[Entry]:
+class Plain(NamedTuple):
+    """What a plain consumer sees.
+
+    Attributes:
+        effective: the events of appends that took effect, as the docs tell the rule to others.
+        torn: the other records. A broker may commit what its writer has aborted or never finished:
+            after requests that were held back, or when it is killed before it wrote a marker.
+    """
+
+    effective: list[Entry]
+    torn: list[Entry]
+
+
+def plain_view(address: str, topic: str) -> Plain:
     """All that read_committed shows, up to the end of the log as it is now, in order.
 
     Raises:
@@ -29,7 +44,8 @@ def plain_view(address: str, topic: str) -> list[Entry]:
         {**settings, "isolation.level": "read_committed", "enable.partition.eof": True}
     )
     consumer.assign(places)
-    left, found = {part for part, end in ends.items() if end}, []
+    left = {part for part, end in ends.items() if end}
+    found: list[tuple[Entry, str]] = []
     while left:
         message = consumer.poll(SECONDS)
         if message is None:
@@ -42,15 +58,38 @@ def plain_view(address: str, topic: str) -> list[Entry]:
         elif (message.offset() or 0) >= ends[part]:
             left.discard(part)
     consumer.close()
-    return found
+    return _judged(sorted(found))
 
 
-def _entry(message: Any) -> Entry:
+def _entry(message: Any) -> tuple[Entry, str]:
+    """A record, and the append that it is part of: `<writer> <append>.<part>.<parts>`."""
     headers = dict(message.headers())
+    append = f"{headers['ce_writer'].decode()} {headers['ce_append'].decode()}"
     return Entry(
         message.key().decode(), int(headers["ce_aggregateversion"]),
         str(UUID(headers["ce_id"].decode())), (message.partition(), message.offset()),
-    )  # fmt: skip
+    ), append  # fmt: skip
+
+
+def _judged(found: Iterable[tuple[Entry, str]]) -> Plain:
+    """An append takes effect if it is whole and goes on from the version its aggregate is at.
+
+    Its records stand in one partition; a writer puts nothing of its own between them.
+    """
+    heads: Counter[str] = Counter()
+    frames: dict[str, list[Entry]] = defaultdict(list)
+    plain = Plain([], [])
+    for entry, text in sorted(found, key=lambda it: it[0].place):
+        append, _, parts = text.rsplit(".", 2)
+        frame = frames[append]
+        frame.append(entry)
+        if len(frame) == int(parts):
+            takes_effect = frame[0].version == heads[entry.aggregate] + 1
+            (plain.effective if takes_effect else plain.torn).extend(frames.pop(append))
+            heads[entry.aggregate] += int(parts) if takes_effect else 0
+    for frame in frames.values():
+        plain.torn.extend(frame)
+    return plain
 
 
 def library_views(url: str, index: Path, name: str) -> dict[str, list[Entry]]:

@@ -153,6 +153,7 @@ class Tools(NamedTuple):
     ends: Ends
     doubt: Doubt
     sweeper: Sweeper
+    aborted: dict[Partition, int]
     is_ready: Callable[[Sequence[Waiting]], bool]
     read_back: Callable[[Sequence[Waiting], Mapping[Partition, Sequence[int]]], list[Waiting]]
 
@@ -278,6 +279,7 @@ class Together:
             took = monotonic() - began
             losers = tools.read_back(whole.parts, own)
             if losers:
+                tools.aborted.update({part: offsets[-1] for part, offsets in own.items()})
                 tools.transactions.abort()
             else:
                 tools.in_flight.add(whole.parts)
@@ -342,6 +344,8 @@ class Together:
     def _again(self, whole: Whole) -> None:
         """Back into the queue, for a while that grows and differs from that of rivals."""
         whole.tries += 1
+        for part in whole.parts:  # its epoch is over: what was proposed can never take effect
+            part.first_version, part.last_offset = 0, -1
         spread = random.random() * _SHORTEST * 2 ** min(whole.tries, 4)  # noqa: S311 - no secret
         turn = max(0.0, self._tools.turns.begins() - monotonic())
         self._tools.waiting.park([whole], turn + spread)

@@ -119,14 +119,15 @@ class Writer:
         self._numbering = Numbering(view, in_flight, lookup, ends, codec)
         self._doubt = Doubt(self._transactions, view, in_flight, ends, self._meanwhile)
         in_flight.give_back = self._give_back
+        self._aborted: dict[Partition, int] = {}
         self._together = Together(
             Tools(
                 self._transactions, view, in_flight, self._list, self._turns, self._numbering, ends,
-                self._doubt, Sweeper(settings, view.applied), self._is_ready, self._read_back,
+                self._doubt, Sweeper(settings, view.applied), self._aborted, self._is_ready,
+                self._read_back,
             )
         )  # fmt: skip
         self._ends = ends
-        self._aborted: dict[Partition, int] = {}
         self._acknowledged = 0
         name = f"eventkit writer {in_flight.writer_id}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)

@@ -94,6 +94,7 @@ class Numbering:
         ids = {it for waiting in self._in_flight.pending() for it in waiting.event_ids}
         heads = self._lookup.heads({it.aggregate_id for it in group})
         known = self._known(group)
+        held: set[str] = set()
         now = monotonic()
         for it in group:
             if it.outcome is not None:
@@ -105,7 +106,10 @@ class Numbering:
             elif (outcome := self._retry(it, known)) is not None:
                 numbered.finished.append((it, outcome))
             elif it not in contended:
-                self._place(it, heads[it.aggregate_id], chained, numbered)
+                if self._is_held(it, heads[it.aggregate_id], chained, held):
+                    numbered.early.append(it)
+                else:
+                    self._place(it, heads[it.aggregate_id], chained, numbered)
                 if it.given:
                     ids.update(it.event_ids)
         self._refresh(numbered.ahead)
@@ -114,9 +118,7 @@ class Numbering:
     def _place(self, it: Waiting, head: int, chained: dict[str, int], numbered: Numbered) -> None:
         """A conflict is told only once what it conflicts with is in the log."""
         follows = max(head, chained.get(it.aggregate_id, 0))
-        if self._might_stand_twice(it, head, follows):
-            numbered.early.append(it)
-        elif it.expected is None or it.expected == follows:
+        if it.expected is None or it.expected == follows:
             it.first_version = follows + 1
             chained[it.aggregate_id] = it.last_version
             numbered.proposals.append(it)
@@ -126,6 +128,14 @@ class Numbering:
             numbered.ahead.append(it)
         else:
             numbered.early.append(it)
+
+    def _is_held(self, it: Waiting, head: int, chained: Mapping[str, int], held: set[str]) -> bool:
+        """Whether it has to wait, and with it all of its aggregate that come after it."""
+        follows = max(head, chained.get(it.aggregate_id, 0))
+        if it.aggregate_id in held or self._might_stand_twice(it, head, follows):
+            held.add(it.aggregate_id)
+            return True
+        return False
 
     def _might_stand_twice(self, it: Waiting, head: int, follows: int) -> bool:
         """Whether an earlier proposal of this append might take effect beside a new one.

@@ -176,7 +176,7 @@ class WaitList:
         if self._parked:
             due = [it for it in self._parked if it.not_before <= now]
             self._parked = [it for it in self._parked if it.not_before > now]
-            self._queue.extendleft(reversed(due))
+            self._return(due)
         if self._lane and self._turn_of_hot and self._turns.begins() <= now:
             self._turn_of_hot = False
             return self._pick_lane()

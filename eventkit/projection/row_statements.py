@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
-    BindParameter,
     CheckConstraint,
     ColumnElement,
     Executable,
@@ -20,6 +19,7 @@ from sqlalchemy import (
     Text,
     Unicode,
     UnicodeText,
+    UpdateBase,
     Uuid,
     bindparam,
     delete,
@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from eventkit.errors import InvalidInput
-from eventkit.projection.writes import ANY_ROW
+from eventkit.projection.writes import ANY_ROW, RowStatement, Sender
 
 Kind = Literal["insert", "upsert", "update", "delete", "get"]
 Values = Mapping[str, Any]
@@ -42,13 +42,6 @@ _EXACT: dict[type, type] = {
     Uuid: UUID,
 }  # fmt: skip
 """Key columns of these types hold values that are the same row exactly where Python says equal."""
-
-
-class RowStatement(NamedTuple):
-    """One statement, and the names of its parameters: those of the row, then those added."""
-
-    statement: Executable
-    parameters: tuple[str, ...]
 
 
 class TableStatements:
@@ -71,11 +64,8 @@ class TableStatements:
         """What tells the row apart from others, or ANY_ROW."""
         if self._exact is None:
             return ANY_ROW
-        key = tuple([row.get(name) for name in self._key])
-        for value, exact in zip(key, self._exact, strict=True):
-            if type(value) is not exact:
-                return ANY_ROW
-        return key
+        key = tuple(map(row.get, self._key))
+        return key if tuple(map(type, key)) == self._exact else ANY_ROW
 
     def get(self, kind: Kind, row: Values, add: Values) -> RowStatement:
         """The statement for a row with these columns; the same object for the same columns.
@@ -126,25 +116,60 @@ class TableStatements:
             case "insert":
                 statement = insert(table).values(given)
             case "upsert":
-                statement = self._upsert(given, added)
-            case "update":
-                statement = update(table).where(*self._is(given)).values(self._set(given, added))
-            case "delete":
-                statement = delete(table).where(*self._is(given))
+                statement = self._upsert(self._insert().values(given), given, added)
+            case "update" | "delete":
+                statement = self._change(kind, given, added)
             case _:
                 statement = select(table).where(*self._is(given))
-        return RowStatement(statement, tuple(names.values()))
-
-    def _upsert(self, given: dict[str, BindParameter[Any]], added: Iterable[str]) -> Executable:
-        # The two classes have the same methods and no common base that says so.
-        insert_or = cast(
-            "type[sqlite.Insert]", postgresql.Insert if self._postgresql else sqlite.Insert
+        return RowStatement(
+            statement, tuple(names.values()), self._bulk(kind, columns, added, statement)
         )
-        statement = insert_or(self._table).values(given)
+
+    def _bulk(
+        self,
+        kind: Kind,
+        columns: tuple[str, ...],
+        added: tuple[str, ...],
+        statement: Executable,
+    ) -> Sender | None:
+        """What sends many such rows at once."""
+        if not self._postgresql or kind == "get":
+            return None
+        # Only here: SQLite's users need no PostgreSQL client.
+        from eventkit.projection.bulk import Bulk, Shape  # noqa: PLC0415
+
+        def merge(stage: Table) -> UpdateBase:
+            names = (*columns, *added)
+            given = {name: stage.c[self._table.c[name].name] for name in names}
+            if kind != "upsert":
+                return self._change(kind, given, added)
+            rows = select(*given.values())
+            every = self._insert().from_select(list(names), rows, include_defaults=False)
+            return self._upsert(every, given, added)
+
+        return Bulk(Shape(kind, self._table, columns, added, self._key), statement, merge)
+
+    def _change(
+        self, kind: Kind, given: Mapping[str, ColumnElement[Any]], added: Iterable[str]
+    ) -> UpdateBase:
+        where = self._is(given)
+        if kind == "delete":
+            return delete(self._table).where(*where)
+        return update(self._table).where(*where).values(self._set(given, added))
+
+    def _insert(self) -> sqlite.Insert:
+        # The two classes have the same methods and no common base that says so.
+        kind = cast("type[sqlite.Insert]", postgresql.Insert if self._postgresql else sqlite.Insert)
+        return kind(self._table)
+
+    def _upsert(
+        self, statement: sqlite.Insert, given: Iterable[str], added: Iterable[str]
+    ) -> UpdateBase:
         changed = self._set({name: statement.excluded[name] for name in given}, added)
+        key = [*self._table.primary_key]
         if not changed:
-            return statement.on_conflict_do_nothing(index_elements=self._key)
-        return statement.on_conflict_do_update(index_elements=self._key, set_=changed)
+            return statement.on_conflict_do_nothing(index_elements=key)
+        return statement.on_conflict_do_update(index_elements=key, set_=changed)
 
     def _set(
         self, values: Mapping[str, ColumnElement[Any]], added: Iterable[str]
@@ -154,7 +179,7 @@ class TableStatements:
             changed[name] = func.coalesce(self._table.c[name], 0) + values[name]
         return changed
 
-    def _is(self, given: Mapping[str, BindParameter[Any]]) -> list[ColumnElement[bool]]:
+    def _is(self, given: Mapping[str, ColumnElement[Any]]) -> list[ColumnElement[bool]]:
         return [self._table.c[name] == given[name] for name in self._key]
 
 

@@ -101,7 +101,7 @@ class Transaction:
             key: the primary key, by column.
         """
         statements = self._statements.of(table)
-        statement, names = statements.get("get", key, _NOTHING)
+        statement, names, _ = statements.get("get", key, _NOTHING)
         writes = self._writes_of(table)
         if writes.touch(statements.key_of(key)):
             self._send(writes)
@@ -143,10 +143,10 @@ class Transaction:
 
     def _write(self, kind: Kind, table: Table, row: Values, add: Values) -> None:
         statements = self._statements.of(table)
-        statement, names = statements.get(kind, row, add)
+        write = statements.get(kind, row, add)
         values = (*row.values(), *add.values()) if add else row.values()
         self._writes_of(table).add(
-            statement, dict(zip(names, values, strict=True)), statements.key_of(row)
+            write, dict(zip(write.parameters, values, strict=True)), statements.key_of(row)
         )
 
     def _writes_of(self, table: Table) -> Writes:

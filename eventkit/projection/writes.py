@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any, Final
+from collections.abc import Hashable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Executable
 
@@ -11,6 +11,29 @@ Row = dict[str, Any]
 
 ANY_ROW: Final = object()
 """The key of a write that may touch any row."""
+
+
+class Sender(Protocol):
+    """Sends many rows of one statement in a way of its own."""
+
+    def send(self, connection: Connection, rows: Sequence[Row], *, exact: bool) -> None:
+        """Write the rows in order; `exact` where rows are the same only if their keys are equal."""
+
+
+class RowStatement(NamedTuple):
+    """One statement, and the names of its parameters: those of the row, then those added."""
+
+    statement: Executable
+    parameters: tuple[str, ...]
+    bulk: Sender | None = None
+
+
+class _Group(NamedTuple):
+    """Rows of one statement; `any_row` are those of them that may be any row."""
+
+    write: RowStatement
+    rows: list[Row]
+    any_row: list[Row]
 
 
 class Writes:
@@ -23,31 +46,33 @@ class Writes:
     """
 
     def __init__(self) -> None:
-        self._groups: list[tuple[Executable, list[Row]]] = []
+        self._groups: list[_Group] = []
         self._newest: dict[Executable, int] = {}
         self._last: dict[Hashable, int] = {}
         self._floor = 0
         self._any_row = False
 
-    def add(self, statement: Executable, row: Row, key: Hashable) -> None:
+    def add(self, write: RowStatement, row: Row, key: Hashable) -> None:
         """Take a write.
 
         Parameters:
-            statement: the same object for the same SQL.
+            write: the same object for the same SQL.
             row: its parameters.
             key: which row it touches; ANY_ROW where that cannot be told.
         """
         earliest = len(self._groups) - 1 if key is ANY_ROW else self._last.get(key, 0)
-        group = self._newest.get(statement, -1)
-        if group < earliest or group < self._floor:
-            group = self._newest[statement] = len(self._groups)
-            self._groups.append((statement, []))
-        self._groups[group][1].append(row)
+        number = self._newest.get(write.statement, -1)
+        if number < earliest or number < self._floor:
+            number = self._newest[write.statement] = len(self._groups)
+            self._groups.append(_Group(write, [], []))
+        group = self._groups[number]
+        group.rows.append(row)
         if key is ANY_ROW:
-            self._floor = group
+            self._floor = number
             self._any_row = True
+            group.any_row.append(row)
         else:
-            self._last[key] = group
+            self._last[key] = number
 
     def touch(self, key: Hashable) -> bool:
         """Whether a write that waits may be one on this row."""
@@ -61,5 +86,8 @@ class Writes:
         self._groups, self._floor, self._any_row = [], 0, False
         self._newest.clear()
         self._last.clear()
-        for statement, rows in groups:
-            connection.execute(statement, rows)
+        for write, rows, any_row in groups:
+            if write.bulk is None:
+                connection.execute(write.statement, rows)
+            else:
+                write.bulk.send(connection, rows, exact=not any_row)

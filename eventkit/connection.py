@@ -13,6 +13,7 @@ from eventkit.sqlite import SqliteStore
 from eventkit.store import EventStore
 
 if TYPE_CHECKING:
+    from eventkit.kafka.direct import DirectStore
     from eventkit.kafka.settings import Setting
     from eventkit.kafka.store import KafkaStore
 
@@ -40,8 +41,8 @@ def connect(
             what the names of all topics begin with; an option with a `.` is a setting of
             librdkafka, `?config=FILE` names a file of such settings.
         index: of a store on Kafka: the file that keeps the local copy of the log. All processes of
-            a host may share one. Without it the copy is made anew at each start, in a temporary
-            folder.
+            a host may share one. Without it a store that only reads keeps no copy, and scans the
+            log; the first append makes one in a temporary folder.
         kafka: settings of librdkafka (TLS, SASL, client id ...), for all connections.
 
     Raises:
@@ -77,9 +78,12 @@ def _sqlite(url: str, parts: SplitResult) -> SqliteStore:
     return SqliteStore(path, timeout=_seconds(url, options, "10"))
 
 
-def _kafka(url: str, index: str | Path | None, given: Mapping[str, Setting] | None) -> KafkaStore:
+def _kafka(
+    url: str, index: str | Path | None, given: Mapping[str, Setting] | None
+) -> KafkaStore | DirectStore:
     try:
         # Only here: SQLite's users need no Kafka client.
+        from eventkit.kafka.direct import DirectStore  # noqa: PLC0415
         from eventkit.kafka.store import KafkaStore  # noqa: PLC0415
         from eventkit.kafka.urls import parse_url  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -91,12 +95,11 @@ def _kafka(url: str, index: str | Path | None, given: Mapping[str, Setting] | No
         ) from error
     settings, options = parse_url(url, given)
     _check_options(url, options, "index", "prefix", "timeout")
-    return KafkaStore(
-        settings,
-        index=index or options.get("index"),
-        prefix=options.get("prefix", ""),
-        timeout=_seconds(url, options, "30"),
-    )
+    prefix, timeout = options.get("prefix", ""), _seconds(url, options, "30")
+    file = index or options.get("index")
+    if not file:
+        return DirectStore(settings, prefix=prefix, timeout=timeout)
+    return KafkaStore(settings, index=file, prefix=prefix, timeout=timeout)
 
 
 def _check_options(url: str, options: Mapping[str, str], *known: str) -> None:

@@ -33,6 +33,7 @@ log = logging.getLogger("eventkit.kafka")
 STALL_TIMEOUT = 2.0
 """Seconds a record of another writer may stay undecided."""
 _LOOK = 0.1
+_random = random.Random()  # noqa: S311 - spreads helpers; a thread leaves the global one alone
 _STEP = 5.0
 _SWEEP_AFTER = 0.5
 
@@ -74,7 +75,7 @@ class Helper:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(_LOOK * (0.5 + random.random())):  # noqa: S311 - spreads helpers
+        while not self._stop.wait(_LOOK * (0.5 + _random.random())):
             if self._view.failure is not None:
                 return
             try:

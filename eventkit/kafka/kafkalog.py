@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from eventkit.codec import AvroCodec
 from eventkit.errors import InvalidInput
@@ -40,8 +40,14 @@ class Known(NamedTuple):
     progress: Progress
 
 
-def _nothing_known(_: str) -> Known | None:
-    return None
+class Memory(Protocol):
+    """What remembers where reading an aggregate may begin, and where it ended."""
+
+    def known(self, aggregate_id: str, /) -> Known | None:
+        """Where reading it may begin."""
+
+    def note_read(self, last: LogRecord, progress: Progress, /) -> None:
+        """It was read to its end: its last event, and how far its partition was read."""
 
 
 class KafkaLog:
@@ -57,7 +63,7 @@ class KafkaLog:
         layout: which there are.
         types: the event classes to read.
         find_schema: asked for the schema of a fingerprint.
-        known: asked where reading an aggregate may begin.
+        memory: told how far aggregates were read, and asked where reading one may begin.
     """
 
     def __init__(
@@ -67,13 +73,13 @@ class KafkaLog:
         layout: LogLayout,
         types: EventTypes,
         find_schema: Callable[[bytes], str | None],
-        known: Callable[[str], Known | None] = _nothing_known,
+        memory: Memory | None = None,
     ) -> None:
         self._scan = scan
         self._ends = ends
         self._layout = layout
         self._types = types
-        self._known = known
+        self._memory = memory
         self.codec = AvroCodec(types, find_schema)
 
     def get_events(
@@ -151,19 +157,23 @@ class KafkaLog:
         stretch = Stretch(self._layout.homes[partition], end, *start, only=aggregate_id)
         latest = _LAST if moment is None else to_micros(moment)
         found: list[LogRecord] = []
+        newest, batch = None, None
         for batch in self._scan.batches({partition: stretch}):
-            for it in batch.records:
-                if it.version > last or it.timestamp > latest:
+            for newest in batch.records:
+                if newest.version > last or newest.timestamp > latest:
                     return partition, found
-                if it.version >= from_version:
-                    found.append(it)
+                if newest.version >= from_version:
+                    found.append(newest)
+        if newest is not None and batch is not None and self._memory is not None:
+            self._memory.note_read(newest, batch.progress)
         return partition, found
 
     def _start(
         self, aggregate_id: str, from_version: int, as_of: datetime | None, end: int
     ) -> tuple[Progress, Mapping[str, int]]:
         """Where to begin: no wanted event, and none that is later than `as_of`, lies before."""
-        known = self._known(aggregate_id) if from_version > 1 else None
+        memory = self._memory
+        known = memory.known(aggregate_id) if memory and from_version > 1 else None
         if (
             known is None
             or known.version >= from_version

@@ -35,12 +35,12 @@ class Batch(NamedTuple):
     Parameters:
         partition: where they stand.
         records: whole appends, their bodies not decoded.
-        read_to: all before this offset was read.
+        progress: how far the partition was read.
     """
 
     partition: Partition
     records: Sequence[LogRecord]
-    read_to: int
+    progress: Progress
 
 
 class Stretch(NamedTuple):
@@ -99,11 +99,34 @@ class Scan:
             for partition, stretch in wanted.items():
                 yield from self._read(consumer, partition, stretch)
 
+    def messages(
+        self, partition: Partition, start: int, end: int
+    ) -> Iterator[tuple[list[Message], int]]:
+        """All records of a stretch, whatever they are, and up to where each batch of them reaches.
+
+        Raises: as `batches`.
+        """
+        if start < end:
+            with self._consumers.borrow() as consumer:
+                yield from self._messages(consumer, partition, start, end)
+
+    def record_at(self, partition: Partition, offset: int) -> LogRecord | None:
+        """The record at an offset, or None where none is committed; the rule is not asked.
+
+        Raises: as `batches`.
+        """
+        for messages, _ in self.messages(partition, offset, offset + 1):
+            for message in messages:
+                return read_message(message)
+        return None
+
     def _read(self, consumer: Consumer, partition: Partition, stretch: Stretch) -> Iterator[Batch]:
         with closing(Heads(stretch.known.items())) as heads:
             rule = PartitionRule(stretch.home, heads.of, stretch.start)
             only = stretch.only
-            for messages, read_to in self._messages(consumer, partition, stretch):
+            for messages, read_to in self._messages(
+                consumer, partition, stretch.start.resume, stretch.end
+            ):
                 if only is None:
                     accepted = _judge(rule, heads, messages)
                     self._tell_rejected(partition, rule)
@@ -112,15 +135,19 @@ class Scan:
                     rule.take_rejected()  # of others nothing is known
                 heads.update(accepted)
                 rule.heads_stored()
-                yield Batch(partition, accepted, read_to)
+                resume, decided = rule.progress
+                progress = Progress(
+                    max(resume, read_to) if resume == decided else resume, max(decided, read_to)
+                )
+                yield Batch(partition, accepted, progress)
 
     def _messages(
-        self, consumer: Consumer, partition: Partition, stretch: Stretch
+        self, consumer: Consumer, partition: Partition, start: int, end: int
     ) -> Iterator[tuple[list[Message], int]]:
         """The messages before the end, and up to where they reach."""
         topic, part = partition
-        consumer.assign([TopicPartition(topic, part, stretch.start.resume)])
-        most, end, done = _MOST, stretch.end, False
+        consumer.assign([TopicPartition(topic, part, start)])
+        most, done = _MOST, False
         patience = monotonic() + self._timeout
         while not done:
             self.check_usable()

@@ -212,7 +212,7 @@ def test_a_reader_that_may_not_end_the_transaction_of_a_dead_writer_says_so_once
         frame = {"ce_append": b"1.0.1", "ce_aggregateversion": b"1", "ce_writer": writer.encode()}
         producer.produce(f"{log.prefix}task.events", b"", b"task-9", 0, headers=list(frame.items()))
         producer.flush(SECONDS)
-        thread = store._helper._thread  # type: ignore[attr-defined]
+        thread = store._with_index()._helper._thread  # type: ignore[attr-defined]
         thread.join(SECONDS)
         assert not thread.is_alive()
         assert len(store.get_events("task-1")) == 1

@@ -1,0 +1,231 @@
+"""The event store on Kafka without an index file: it opens at once, and reading is a scan."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from eventkit.codec import AvroCodec
+from eventkit.errors import EventkitError, StoreClosed
+from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, Position, RecordedEvent
+from eventkit.kafka.cluster import Cluster
+from eventkit.kafka.consumers import Consumers
+from eventkit.kafka.directsnapshots import DirectSnapshots
+from eventkit.kafka.ends import Ends
+from eventkit.kafka.indexsnapshots import IndexSnapshots
+from eventkit.kafka.kafkalog import KafkaLog
+from eventkit.kafka.layout import layout_of
+from eventkit.kafka.names import Names
+from eventkit.kafka.pages import Pages
+from eventkit.kafka.scan import Scan
+from eventkit.kafka.schemas import Schemas
+from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.snapshotwriter import SnapshotWriter
+from eventkit.kafka.store import CatchUp, KafkaStore
+from eventkit.kafka.topics import Topics
+from eventkit.store import Append, Appended, EventFilter, PlainEvent
+
+log = logging.getLogger("eventkit.kafka")
+
+
+class DirectStore:
+    """An `EventStore` on Kafka that keeps no index while it only reads.
+
+    Opening takes as long as asking the brokers for their topics. Reading one aggregate scans its
+    partition, from behind its snapshot where that will do; a replay scans all partitions that may
+    hold what is wanted. Both see all that was decided when they began.
+
+    The first append, and whoever needs `pages` or `wait`, makes an index in a temporary folder,
+    which takes as long as reading the whole log, once. From then on reads come from it, too. A
+    service that appends is better off with an index file that stays.
+
+    Parameters:
+        kafka: how to connect: `host:port`, or several with commas; or with librdkafka's settings.
+        prefix: what stands before the category in the names of topics.
+        timeout: seconds that an append may take, and each answer of the brokers.
+        types: the event classes to read; all of this process unless given.
+
+    Raises:
+        InvalidSetting: a setting contradicts what an append rests on.
+        StoreUnavailable: Kafka does not answer.
+    """
+
+    def __init__(
+        self,
+        kafka: str | KafkaSettings,
+        *,
+        prefix: str = "",
+        timeout: float = 30.0,
+        types: EventTypes | None = None,
+    ) -> None:
+        self._settings = KafkaSettings(kafka) if isinstance(kafka, str) else kafka
+        self._where = f"kafka://{self._settings.bootstrap}"
+        self._timeout, self._prefix = timeout, prefix
+        self._types = EventTypes(ALL_EVENT_TYPES) if types is None else types
+        self._process = os.getpid()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._indexed: KafkaStore | None = None
+        cluster = Cluster(self._settings)
+        topics = Topics(cluster, Names(prefix))
+        self._layout = layout_of(topics, Names(prefix))
+        self._schemas = Schemas(topics.registry, lambda _: None, lambda _: None)
+        # A scan knows where it ends: it never waits for what is still to come.
+        consumer = self._settings.consumer("read_committed") | {"fetch.wait.max.ms": 5}
+        compacted = consumer | {"auto.offset.reset": "earliest"}
+        self._pools = [Consumers(self._settings, it) for it in (consumer, compacted)]
+        events, states = [Scan(it, self._check_usable, timeout=timeout) for it in self._pools]
+        ends = Ends(cluster.admin)
+        writer = SnapshotWriter(self._settings, self._layout.snapshots_of, self._schemas.ensure)
+        self._snapshots = DirectSnapshots(
+            states, events, ends, self._layout, writer, self._check_usable
+        )
+        self._log = KafkaLog(
+            events, ends, self._layout, self._types, self._schemas.fetch, self._snapshots
+        )
+
+    @property
+    def types(self) -> EventTypes:
+        """The event classes this store reads and writes."""
+        return self._types
+
+    @property
+    def codec(self) -> AvroCodec:
+        """How event bodies become bytes and back."""
+        return self._log.codec
+
+    @property
+    def snapshots(self) -> DirectSnapshots | IndexSnapshots:
+        """The snapshots beside the events."""
+        indexed = self._reading()
+        return self._snapshots if indexed is None else indexed.snapshots
+
+    @property
+    def pages(self) -> Pages:
+        """The log, partition by partition, out of the temporary index."""
+        return self._with_index().pages
+
+    def append(
+        self,
+        aggregate_id: str,
+        events: Sequence[Event],
+        expected_version: int | None = None,
+        metadata: Metadata | None = None,
+        event_ids: Sequence[UUID] | None = None,
+    ) -> Appended:
+        """Write events of one aggregate, all or none; see `EventStore.append`."""
+        asked = Append(aggregate_id, events, expected_version, metadata, event_ids)
+        self._check_usable()
+        asked.check()  # what cannot be written needs no index
+        return self._with_index().append(*asked)
+
+    def append_each(self, appends: Sequence[Append]) -> list[Appended | EventkitError]:
+        """Write many appends; see `EventStore.append_each`."""
+        return self._with_index().append_each(appends)
+
+    def append_all(self, appends: Sequence[Append]) -> list[Appended]:
+        """Write appends to several aggregates, all or none; see `EventStore.append_all`."""
+        return self._with_index().append_all(appends)
+
+    def wait(self, position: Position, timeout: float | None = None) -> None:
+        """Return when the event at a position can be read here; see `KafkaStore.wait`."""
+        self._with_index().wait(position, timeout)
+
+    def get_events(
+        self,
+        aggregate_id: str,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[RecordedEvent]:
+        """The events of one aggregate; see `EventStore.get_events`."""
+        return self._reader().get_events(aggregate_id, from_version, to_version, as_of)
+
+    def replay(
+        self,
+        event_types: Sequence[type[Event] | str] | None = None,
+        workspace_id: str | None = None,
+        categories: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[RecordedEvent]:
+        """All events that match; see `EventStore.replay` and `KafkaLog.replay`."""
+        return self._reader().replay(event_types, workspace_id, categories, since, until)
+
+    def plain_events_of(
+        self,
+        aggregate_id: str,
+        from_version: int = 1,
+        to_version: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[PlainEvent]:
+        """The events of one aggregate, their bodies read without any event class."""
+        return self._reader().plain_events_of(aggregate_id, from_version, to_version, as_of)
+
+    def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
+        """All events that match, their bodies read without any event class."""
+        return self._reader().plain_events(wanted)
+
+    def close(self) -> None:
+        """Finish the appends that were accepted, and let go of everything; again does nothing."""
+        if self._process != os.getpid():
+            return  # all there is belongs to the process that opened it
+        with self._lock:
+            if self._closed:
+                return
+            if self._indexed is not None:
+                self._indexed.close()
+            self._snapshots.close()
+            self._closed = True
+            for pool in self._pools:
+                pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._where!r})"
+
+    def _reader(self) -> KafkaLog | KafkaStore:
+        self._check_usable()
+        return self._reading() or self._log
+
+    def _reading(self) -> KafkaStore | None:
+        """The index that reads come from, if there is one by now."""
+        return self._indexed
+
+    def _with_index(self) -> KafkaStore:
+        self._check_usable()
+        indexed = self._indexed
+        if indexed is None:
+            with self._lock:
+                self._check_usable()
+                indexed = self._indexed
+                if indexed is None:
+                    log.info("an index of %s is made in a temporary folder", self._where)
+                    indexed = self._indexed = KafkaStore(
+                        self._settings, prefix=self._prefix, timeout=self._timeout,
+                        types=self._types, on_catch_up=_tell,
+                    )  # fmt: skip
+        return indexed
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"the event store {self._where}")
+        if self._process != os.getpid():
+            raise StoreClosed(
+                f"the event store {self._where}",
+                "was opened before fork() and belongs to the parent process",
+            )
+
+
+def _tell(progress: CatchUp) -> None:
+    log.debug("the index was read up to %d of %d", *progress)

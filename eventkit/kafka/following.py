@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from time import monotonic, sleep
@@ -225,8 +226,9 @@ class Following:
     def _follow(self) -> None:
         with closing(self._open_or_make()) as connection, closing(self._connect()) as lookup:
             index = IndexWriter(connection, lookup, str(self._path), self._log_id, self._homes)
+            homes = {**self._homes, **self._later_homes(index.progress())}
             tail = CommittedTail(
-                "eventkit follower", self._settings, self._homes, index, self.known,
+                "eventkit follower", self._settings, homes, index, self.known,
                 Listener(self._in_flight, self._applied, self._beat),
             )  # fmt: skip
             beside: Tail | None = None
@@ -254,7 +256,23 @@ class Following:
     ) -> None:
         if self._in_flight:
             self._in_flight.settle(accepted, rejected)
-        self._view.add_applied(offsets)
+        self._view.add_applied({part: it for part, it in offsets.items() if part in self._homes})
+
+    def _later_homes(self, indexed: Iterable[Partition]) -> dict[Partition, Home]:
+        """Partitions of topics that were made after this store was opened.
+
+        Stores that were opened later read them from this index, so whoever follows follows them.
+        """
+        (topic, _), home = next(iter(self._homes.items()), (("", 0), None))
+        suffix = ".events"
+        prefix = topic.removesuffix(suffix).removesuffix(home.category) if home else ""
+        counts = Counter(topic for topic, _ in indexed)
+        return {
+            (topic, part): Home(topic.removeprefix(prefix).removesuffix(suffix), part, count)
+            for topic, count in counts.items()
+            for part in range(count)
+            if home and (topic, part) not in self._homes
+        }
 
     def _watch(self) -> None:
         with closing(self._connect()) as connection:

@@ -11,10 +11,12 @@ from time import monotonic, sleep
 import pytest
 
 from eventkit.kafka import store as store_module
+from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.helping import Helper
 from eventkit.kafka.names import Names
 from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.store import KafkaStore
+from eventkit.kafka.topics import Topics
 from tests.contract.domain import moves, versions
 from tests.kafka.clients import SECONDS
 from tests.kafka.conftest import QUICK
@@ -64,3 +66,17 @@ def test_stores_wait_for_a_lock_of_the_index_and_take_nobody_for_dead_meanwhile(
         store.wait(elsewhere.append("parcel-2", moves("c"), 2).position)
         assert versions(store.get_events("parcel-2")) == [1, 2, 3]
     assert "ending the transaction" not in caplog.text
+
+
+def test_who_takes_over_follows_categories_that_were_made_after_it_was_opened(
+    open_kafka: Callable[[], KafkaStore], kafka_address: str, names: Names
+) -> None:
+    with open_kafka() as early:
+        assert versions(early.get_events("parcel-1")) == []
+        Topics(Cluster(KafkaSettings(kafka_address)), names).create("late", 2, 1)
+        with open_kafka() as knows:
+            assert knows.append("late-1", moves("a")).version == 1
+        awaited(lambda: early._following.is_follower)
+        with open_kafka() as other:
+            assert other.append("late-1", moves("b"), 1).version == 2
+            assert versions(other.get_events("late-1")) == [1, 2]

@@ -116,6 +116,7 @@ class Doubt:
 
     def _ask(self, partitions: set[Partition], sweep: Sweep) -> bool:
         """Whether the log is decided, and read, past all that the old producer wrote."""
+        self._transactions.step = _STEP
         self._transactions.open(_STEP)
         self._view.sort_by_header()
         ends = self._ends(partitions, committed=False)

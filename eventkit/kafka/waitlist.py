@@ -187,22 +187,34 @@ class WaitList:
         return group
 
     def _pick_lane(self) -> list[Waiting]:
-        group, self._lane = self._lane[:MOST_APPENDS], self._lane[MOST_APPENDS:]
+        held = self._held()
+        group = [it for it in self._lane if it.aggregate_id not in held][:MOST_APPENDS]
+        taken = set(group)
+        self._lane = [it for it in self._lane if it not in taken]
         return group
 
     def _pick_fresh(self) -> list[Waiting]:
         group: list[Waiting] = []
+        held = self._held()
         records = 0
         while self._queue and len(group) < MOST_APPENDS:
             it = self._queue[0]
             if it.aggregate_id in self._hot:
                 self._lane.append(self._queue.popleft())
                 continue
+            if it.aggregate_id in held:
+                it.not_before = held[it.aggregate_id]
+                self._parked.append(self._queue.popleft())
+                continue
             records += len(it.records)
             if records > MOST_RECORDS and group:
                 break
             group.append(self._queue.popleft())
         return group
+
+    def _held(self) -> dict[str, float]:
+        """The aggregates of what is parked, and until when: later appends to them may not pass."""
+        return {it.aggregate_id: it.not_before for it in self._parked} if self._parked else {}
 
     def _return(self, some: Sequence[Waiting]) -> None:
         """Put back what was taken, in front of all that waits."""

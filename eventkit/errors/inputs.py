@@ -1,0 +1,40 @@
+"""Values handed in that cannot be used."""
+
+from __future__ import annotations
+
+from eventkit.errors.root import EventkitError
+
+
+class InvalidInput(EventkitError, ValueError):
+    """A value handed to eventkit cannot be used; the message says which and why."""
+
+
+class InvalidAggregateId(InvalidInput):
+    """An aggregate id that is not `category-id`."""
+
+    def __init__(self, aggregate_id: object, reason: str) -> None:
+        super().__init__(
+            f"{aggregate_id!r} is not an aggregate id: {reason}. "
+            "Write it as category-id, for example 'task-42'."
+        )
+        self.aggregate_id, self.reason = aggregate_id, reason
+
+
+class InvalidUrl(InvalidInput):
+    """A store URL that leads to no store."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url!r} is not a store URL: {reason}")
+        self.url, self.reason = url, reason
+
+
+class InvalidSetting(InvalidInput):
+    """A setting of Kafka's clients cannot be used; the message says which and why."""
+
+
+class InvalidApp(InvalidInput):
+    """The module with the user's classes is missing, fails, or lacks what a command needs."""
+
+
+class InvalidCloudEvent(InvalidInput):
+    """Text that is no CloudEvent in JSON, or none that an event class of this process reads."""

@@ -1,0 +1,79 @@
+"""The event store itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventkit.errors.root import EventkitError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+
+class StoreError(EventkitError):
+    """Something is wrong with the event store, not with what was asked of it."""
+
+
+class StoreClosed(StoreError):
+    """The store was closed, or belongs to another process."""
+
+    def __init__(self, what: str, reason: str = "is closed") -> None:
+        super().__init__(f"{what} {reason}; open it again with connect().")
+        self.what = what
+
+
+class StoreBusy(StoreError):
+    """Others kept the store busy for longer than the time-out; nothing was written."""
+
+    retryable = True
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be read or written now; the message says why and how to go on."""
+
+
+class KafkaUnavailable(StoreUnavailable):
+    """No broker answers in time, or it does not let this client in."""
+
+    retryable = True
+
+    def __init__(self, bootstrap: str, reason: str) -> None:
+        super().__init__(f"Kafka at {bootstrap} cannot be used: {reason}")
+        self.bootstrap, self.reason = bootstrap, reason
+
+
+class KafkaNotAllowed(KafkaUnavailable):
+    """The user of Kafka lacks a permission; the message says which."""
+
+    retryable = False
+
+
+class TopicUnsafe(StoreError):
+    """A topic is missing, or could lose or reorder history; each finding says how to mend it."""
+
+    def __init__(self, findings: Sequence[object]) -> None:
+        super().__init__("\n".join(["the topics are not safe to use:", *map(str, findings)]))
+        self.findings = tuple(findings)
+
+
+class StoreCorrupted(StoreError):
+    """The store's data is damaged."""
+
+
+class NotAnEventStore(StoreError):
+    """The file or address holds something else, or a newer format."""
+
+
+class OutcomeUnknown(StoreError):
+    """It cannot be told whether the append took effect; retry with the same event ids."""
+
+    retryable = True
+
+    def __init__(self, event_ids: Sequence[UUID], reason: str) -> None:
+        super().__init__(
+            f"it is not known whether the append of {len(event_ids)} event(s) took effect: "
+            f"{reason}. Retry it with event_ids=error.event_ids: what is already there is not "
+            "written twice."
+        )
+        self.event_ids, self.reason = tuple(event_ids), reason

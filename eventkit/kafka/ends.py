@@ -21,6 +21,7 @@ _PASSING = {
     KafkaError.UNKNOWN_LEADER_EPOCH,
     KafkaError._TIMED_OUT,  # noqa: SLF001 - its public name
     KafkaError._TRANSPORT,  # noqa: SLF001 - its public name
+    KafkaError._NOENT,  # noqa: SLF001 - no leaders are known, after all brokers were away
     KafkaError.REQUEST_TIMED_OUT,
 }
 """While a partition gets a leader, after it was made or its broker died."""

@@ -9,7 +9,7 @@ LOG ?= ../shared/data/permits.jsonl
 BROKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench broker clean
+.PHONY: help demo test lint bench torture broker clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ lint: $(VENV)/.dev ## check style, format and types
 
 bench: $(VENV)/.dev ## measure against the package eventsourcing on this machine
 	@$(BIN)/python -m tests.benchmarks
+
+torture: $(VENV)/.dev ## kill, freeze and cut everything for two minutes, then check what clients were told
+	@$(BIN)/python -m tests.torture
 
 broker: $(VENV)/.runtime ## run Kafka until Ctrl-C, without Docker (BROKERS=3 for three)
 	@$(BIN)/python -m tools.broker --brokers $(BROKERS)

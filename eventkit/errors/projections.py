@@ -62,7 +62,8 @@ class RebuildNeeded(ProjectionError):
     def __init__(self, projection: str, reason: str) -> None:
         super().__init__(
             f"projection {projection}: {reason}. Nothing was changed; rebuild it (Runner.rebuild, "
-            f"or: eventkit projection rebuild {projection})."
+            f"or: eventkit projection rebuild {projection}), or build this version with --beside "
+            "while readers go on."
         )
         self.projection, self.reason = projection, reason
 

@@ -15,13 +15,12 @@ from sqlalchemy import (
     Table,
     delete,
     insert,
-    inspect,
     select,
     update,
 )
 
 from eventkit.errors import CheckpointMoved
-from eventkit.projection.builds import METADATA
+from eventkit.projection.metadata import METADATA
 from eventkit.projection.source import Partition
 
 _CHECKPOINTS = Table(
@@ -110,11 +109,23 @@ class Checkpoints:
             raise CheckpointMoved(self._projection, expected, actual)
 
 
-def forget_checkpoints(connection: Connection, projection: str) -> None:
-    """Remove all checkpoints of a projection."""
-    if not inspect(connection).has_table(_CHECKPOINTS.name):
-        return
-    connection.execute(delete(_CHECKPOINTS).where(_CHECKPOINTS.c.projection == projection))
+def forget_checkpoints(connection: Connection, projection: str, version: int) -> None:
+    """Remove the checkpoints of one version of a projection."""
+    table = _CHECKPOINTS.c
+    ours = (table.projection == projection) & (table.version == version)
+    connection.execute(delete(_CHECKPOINTS).where(ours))
+
+
+def renumber_checkpoints(
+    connection: Connection, projection: str, version: int, number: int
+) -> None:
+    """Hand the checkpoints to another build number: no batch of the old one is committed any more.
+
+    A batch that is under way is waited for, as it has locked its checkpoint.
+    """
+    table = _CHECKPOINTS.c
+    ours = (table.projection == projection) & (table.version == version)
+    connection.execute(update(_CHECKPOINTS).where(ours).values(build=number))
 
 
 def _now() -> datetime:

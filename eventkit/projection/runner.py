@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 
 from eventkit.errors import InvalidProjection
-from eventkit.projection.builds import make_build
-from eventkit.projection.checkpoints import forget_checkpoints
 from eventkit.projection.patience import Patience
 from eventkit.projection.progress import Meter, Report
 from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.source import source_of
 from eventkit.projection.status import ProjectionStatus, status_of
+from eventkit.projection.versions import begin_beside, rebuild_live
 from eventkit.projection.worker import Worker
 from eventkit.store import EventStore
 
@@ -105,9 +104,17 @@ class Runner:
         next `run` or `follow`; called again, it begins again. Parameters and errors: as `run`.
         """
         with self._models.building() as connection:
-            # In the order in which a worker takes its locks, or the two wait for each other.
-            forget_checkpoints(connection, self._projection.name)
-            make_build(connection, self._projection)
+            rebuild_live(connection, self._projection)
+        return self.run(progress)
+
+    def rebuild_beside(self, progress: Report | None = None) -> int:
+        """Build this version in tables of its own, while readers go on with the live one.
+
+        Interrupted, it goes on when it is called again, or with `run` or `follow`. Compare and
+        switch with `Versions`. Parameters and errors: as `run`.
+        """
+        with self._models.building() as connection:
+            begin_beside(connection, self._projection)
         return self.run(progress)
 
     def status(self) -> ProjectionStatus:

@@ -49,7 +49,7 @@ def status_of(projection: Projection, source: Source, models: ReadModels) -> Pro
     if not models.exists():
         return new
     with models.connect() as connection:
-        build = find_build(connection, projection.name)
+        build = find_build(connection, projection.name, projection.version)
         if build is None:
             return new
         found = Checkpoints(projection.name, build.version, build.number).read(connection)

@@ -14,12 +14,14 @@ from eventkit.errors import (
     RebuildNeeded,
 )
 from eventkit.projection.batch import Batches
-from eventkit.projection.builds import Build, check_build, find_build, finish_build, make_build
+from eventkit.projection.builds import find_build, finish_build
 from eventkit.projection.checkpoints import Checkpoint, Checkpoints
 from eventkit.projection.patience import Patience
 from eventkit.projection.projection import Projection, filter_of
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.source import Partition, Source
+from eventkit.projection.tables import bound
+from eventkit.projection.versions import open_build, renamed
 from eventkit.store import Page
 
 _FIRST, _LARGEST = 1_000, 2_000
@@ -49,16 +51,21 @@ class Worker:
         models: ReadModels,
         stop: threading.Event | None = None,
     ) -> None:
-        self._projection = projection
+        self._declared = projection
         self._source = source
         self._models = models
-        self._build = _opened(projection, models)
-        self._finished = self._build.state == "ready"
         self._patience = Patience(models.patience, stop)
-        self._checkpoints = Checkpoints(projection.name, self._build.version, self._build.number)
-        self._batches = Batches(projection, models, self._checkpoints, self._patience)
         self._wanted = filter_of(projection, source.types)
         self._limit = _FIRST
+        self._open()
+
+    def _open(self) -> None:
+        """Find the build, and go on from its checkpoints, in its tables."""
+        build = self._build = open_build(self._declared, self._models)
+        self._projection = bound(self._declared, build.physical)
+        self._finished = build.state == "ready"
+        self._checkpoints = Checkpoints(self._projection.name, build.version, build.number)
+        self._batches = Batches(self._projection, self._models, self._checkpoints, self._patience)
         self.offsets = self._stored_offsets()
 
     def _stored_offsets(self) -> dict[Partition, int]:
@@ -80,7 +87,7 @@ class Worker:
     def _begin(self, partitions: Iterable[Partition]) -> dict[Partition, Checkpoint]:
         """Make the checkpoints that are missing."""
         with self._models.building() as connection:
-            build = find_build(connection, self._projection.name)
+            build = find_build(connection, self._projection.name, self._build.version)
             if build is None or build.number != self._build.number:
                 raise CheckpointMoved(self._projection.name, 0, None)
             there = self._checkpoints.read(connection)
@@ -103,20 +110,34 @@ class Worker:
         if page.read_to == after:
             return None
         began = time.monotonic()
-        self._batches.apply(partition, after, page)
+        try:
+            reached = self._batches.apply(partition, after, page)
+        except CheckpointMoved as moved:
+            # A switch renames the tables. What this batch wrote by their names of before, into
+            # another version's tables by now, is undone; it is written again by the new names.
+            if moved.actual is None and self._renamed():
+                self._open()
+                return 0
+            raise
         self._fit(time.monotonic() - began, len(page.events))
-        self.offsets[partition] = page.read_to
+        self.offsets[partition] = reached
         return len(page.events)
 
     def finish(self) -> None:
         """Note that the end of the log was reached."""
         if not self._finished:
-            self._patience(self._note_finished)
-            self._finished = True
+            noted = self._patience(self._note_finished)
+            if not noted and self._renamed():
+                self._open()
+            else:
+                self._finished = True
 
-    def _note_finished(self) -> None:
+    def _note_finished(self) -> bool:
         with self._models.writing() as connection:
-            finish_build(connection, self._projection, self._build)
+            return finish_build(connection, self._projection, self._build)
+
+    def _renamed(self) -> bool:
+        return self._patience(lambda: renamed(self._declared, self._models, self._build))
 
     def _page(self, partition: Partition, after: int) -> Page:
         try:
@@ -135,21 +156,5 @@ class Worker:
         """Choose the size of the next batch by the time that this one took."""
         if seconds > _LONGEST:
             self._limit = max(1, min(self._limit, events) // 2)
-        elif events == self._limit > 1 and seconds < _LONGEST / 4:
+        elif events == self._limit and seconds < _LONGEST / 4:
             self._limit = min(_LARGEST, self._limit * 2)
-
-
-def _opened(projection: Projection, models: ReadModels) -> Build:
-    """The build to work on; made where there is none."""
-    if models.exists():
-        with models.connect() as connection:
-            build = find_build(connection, projection.name)
-            if build is not None:
-                check_build(connection, projection, build)
-                return build
-    with models.building() as connection:
-        build = find_build(connection, projection.name)
-        if build is None:
-            return make_build(connection, projection)
-        check_build(connection, projection, build)  # another worker was faster
-        return build

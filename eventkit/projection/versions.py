@@ -1,0 +1,145 @@
+"""Builds of a projection side by side: the one to work on, making, rebuilding and clearing them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from eventkit.errors import CheckpointMoved, ProjectionError
+from eventkit.projection.builds import (
+    Build,
+    add_build,
+    builds_of,
+    check_build,
+    find_build,
+    live_build,
+    prepare,
+    remove_build,
+    with_role,
+)
+from eventkit.projection.checkpoints import forget_checkpoints
+from eventkit.projection.projection import Projection
+from eventkit.projection.read_models import ReadModels
+
+
+def open_build(projection: Projection, models: ReadModels) -> Build:
+    """The build that this code works on, checked; made where the projection has none at all.
+
+    Raises:
+        RebuildNeeded: its tables are not those of today's code.
+        TableTaken: one of them belongs to something else.
+    """
+    if models.exists():
+        with models.connect() as connection:
+            build = find_build(connection, projection.name, projection.version)
+            if build is not None:
+                check_build(connection, projection, build)
+                if build.newest:
+                    return build
+    with models.building() as connection:
+        prepare(connection)
+        build = find_build(connection, projection.name, projection.version)
+        if build is None:
+            return add_build(connection, projection, "live", "building")
+        check_build(connection, projection, build)  # another worker was faster
+        return build
+
+
+def renamed(projection: Projection, models: ReadModels, was: Build) -> bool:
+    """Whether the build of this code goes on under other names: a switch or a rollback came."""
+    with models.connect() as connection:
+        now = builds_of(connection, projection.name).get(was.version)
+    return now is not None and now.role != was.role
+
+
+def rebuild_live(connection: Connection, projection: Projection) -> None:
+    """Make the tables that readers read anew, empty, as today's code wants them.
+
+    Raises:
+        ProjectionError: this version is not the live one, and has tables of its own.
+        TableTaken: a table of that name is there and belongs to something else.
+    """
+    prepare(connection)
+    builds = builds_of(connection, projection.name)
+    live, own = live_build(builds), builds.get(projection.version)
+    if own is not None and own.role != "live":
+        raise ProjectionError(_not_live(projection, own))
+    if live is not None:
+        _remove(connection, projection.name, live)
+    add_build(connection, projection, "live", "building" if live is None else "rebuilding")
+
+
+def _not_live(projection: Projection, own: Build) -> str:
+    name = projection.name
+    how = (
+        f"go on with it (eventkit projection rebuild {name} --beside)"
+        if own.role == "beside"
+        else f"go back to it (eventkit projection rollback {name})"
+    )
+    return (
+        f"projection {name}: version {own.version} is not live, it has tables of its own "
+        f"({own.role}); nothing was changed. Either {how}, or remove it first (eventkit projection "
+        f"drop {name} --version {own.version})."
+    )
+
+
+def begin_beside(connection: Connection, projection: Projection) -> Build:
+    """Make tables for this version beside the live ones; those that fit already are kept.
+
+    Without any build the first one is made, and it is live: there is nothing to be beside of.
+
+    Raises:
+        ProjectionError: this version is live or kept, or another one is beside already.
+        TableTaken: a table of that name is there and belongs to something else.
+    """
+    prepare(connection)
+    name, builds = projection.name, builds_of(connection, projection.name)
+    if not builds:
+        return add_build(connection, projection, "live", "building")
+    own, beside = builds.get(projection.version), with_role(builds, "beside")
+    if own is not None and own.role == "live":
+        raise ProjectionError(
+            f"projection {name}: version {own.version} is the live one; nothing was changed. Raise "
+            f"`version` in the class for a new one beside it, or rebuild it in place (eventkit "
+            f"projection rebuild {name})."
+        )
+    if own is not None and own.role == "previous":
+        raise ProjectionError(_not_live(projection, own))
+    if beside is not None and beside.version != projection.version:
+        raise ProjectionError(
+            f"projection {name}: version {beside.version} is beside the live one already; nothing "
+            f"was changed. Switch to it (eventkit projection switch {name}), or remove it "
+            f"(eventkit projection drop {name} --version {beside.version})."
+        )
+    if own is not None:
+        if _fits(connection, projection, own):
+            return own
+        _remove(connection, name, own)
+    return add_build(connection, projection, "beside", "building")
+
+
+def _fits(connection: Connection, projection: Projection, build: Build) -> bool:
+    try:
+        check_build(connection, projection, build)
+    except ProjectionError:
+        return False
+    return True
+
+
+def clear_build(connection: Connection, projection: Projection) -> Build:
+    """Make the tables of this version anew, empty, in the role that it has.
+
+    Raises:
+        CheckpointMoved: it is gone.
+    """
+    prepare(connection)
+    own = builds_of(connection, projection.name).get(projection.version)
+    if own is None:
+        raise CheckpointMoved(projection.name, 0, None)
+    _remove(connection, projection.name, own)
+    return add_build(connection, projection, own.role, "rebuilding")
+
+
+def _remove(connection: Connection, name: str, build: Build) -> None:
+    # In the order in which a worker takes its locks, or the two wait for each other.
+    forget_checkpoints(connection, name, build.version)
+    remove_build(connection, name, build)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, Self, cast
@@ -183,6 +183,46 @@ class SnapshotStore(Protocol):
         """The typed fields, or None where they were written with another schema."""
 
 
+class Subscription(Protocol):
+    """Recorded events one by one: those that are there, then each new one as it comes.
+
+    To be iterated by one thread. Within an aggregate the order is that of the versions, nothing is
+    left out and nothing comes twice; between partitions there is no order. It ends when it is
+    closed, or when its store is. An error leaves it where it stands: asked for the next event, it
+    tries again.
+    """
+
+    @property
+    def positions(self) -> list[Position]:
+        """Where it stands: as `from_position`, another subscription goes on from here."""
+
+    def __iter__(self) -> Self: ...
+
+    def __next__(self) -> RecordedEvent:
+        """The next event; waits until there is one.
+
+        Raises:
+            UnknownEventType, CodecError: the next event cannot be read by the classes of today.
+            StoreBusy, StoreUnavailable: the log cannot be read.
+        """
+
+    def ready(self, most: int, /) -> list[RecordedEvent] | None:
+        """The next events, as many as are there and no more than so many; None at the end."""
+
+    def when_ready(self, call: Callable[[], None], /) -> Callable[[], None]:
+        """Have a call made, once, from any thread, when there may be more than `ready` found.
+
+        Also when it has ended. Returns what takes it back.
+        """
+
+    def close(self) -> None:
+        """End it, from any thread; whoever waits for an event is told that there is none."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
 class EventStore(Protocol):
     """Append, read by aggregate, replay: the three duties, and no way to change history."""
 
@@ -267,6 +307,25 @@ class EventStore(Protocol):
 
         What does not match is dropped without decoding its body. Events appended while the
         replay runs may or may not be seen. Parameters: see `EventFilter`.
+        """
+
+    def subscribe(
+        self,
+        from_position: Position | Sequence[Position] | None = None,
+        event_types: Sequence[type[Event] | str] | None = None,
+        workspace_id: str | None = None,
+        categories: Sequence[str] | None = None,
+    ) -> Subscription:
+        """All events that match, and on with each new one, within some 20 ms; see `Subscription`.
+
+        Parameters:
+            from_position: the last event that is known, as its `position` tells; of several
+                partitions, one of each. Those that are not named are read from their beginning, so
+                a subscription that is to go on keeps its `positions`. None reads all.
+            event_types, workspace_id, categories: see `EventFilter`.
+
+        Raises:
+            InvalidInput: a position is none of this log, or what `replay` refuses.
         """
 
     def close(self) -> None:

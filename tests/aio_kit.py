@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from eventkit import Aggregate, Append, Appended, Event, Metadata, RecordedEvent, aio
+from eventkit import Aggregate, Append, Appended, Event, Metadata, Position, RecordedEvent, aio
 from eventkit.errors import EventkitError
 from eventkit.events import EventTypes
 from eventkit.store import Snapshot
@@ -72,6 +72,39 @@ class SnapshotFace:
         return self._run(self._snapshots.decode_state(model, data))
 
 
+class SubscriptionFace:
+    """An awaitable subscription as an iterator."""
+
+    def __init__(
+        self, run: Callable[[Coroutine[Any, Any, Any]], Any], it: aio.Subscription
+    ) -> None:
+        self._run = run
+        self._it = it
+
+    @property
+    def positions(self) -> list[Position]:
+        return self._it.positions
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> RecordedEvent:
+        try:
+            recorded: RecordedEvent = self._run(self._it.__anext__())
+        except StopAsyncIteration:
+            raise StopIteration from None
+        return recorded
+
+    def close(self) -> None:
+        self._run(self._it.aclose())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
 class StoreFace:
     """An awaitable store as an `EventStore`."""
 
@@ -122,6 +155,16 @@ class StoreFace:
         events = self._store.replay(event_types, workspace_id, categories, since, until)
         while some := self._run(first(events, 4)):
             yield from some
+
+    def subscribe(
+        self,
+        from_position: Position | Sequence[Position] | None = None,
+        event_types: Sequence[type[Event] | str] | None = None,
+        workspace_id: str | None = None,
+        categories: Sequence[str] | None = None,
+    ) -> Any:
+        wanted = (from_position, event_types, workspace_id, categories)
+        return SubscriptionFace(self._run, self._store.subscribe(*wanted))
 
     def close(self) -> None:
         self._run(self._store.close())

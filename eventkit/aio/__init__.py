@@ -8,5 +8,6 @@ of who asked (mailbox.py). Nothing here knows how events are stored.
 from eventkit.aio.connection import connect
 from eventkit.aio.repository import Repository
 from eventkit.aio.store import EventStore, SnapshotStore
+from eventkit.aio.subscribing import Subscription
 
-__all__ = ["EventStore", "Repository", "SnapshotStore", "connect"]
+__all__ = ["EventStore", "Repository", "SnapshotStore", "Subscription", "connect"]

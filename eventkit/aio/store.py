@@ -18,6 +18,7 @@ from eventkit.aio.appending import Appender
 from eventkit.aio.mailbox import Mailbox, Mailboxes
 from eventkit.aio.pool import Pool, in_thread
 from eventkit.aio.replaying import replayed
+from eventkit.aio.subscribing import Subscription
 from eventkit.errors import EventkitError, StoreClosed, StoreUnavailable
 from eventkit.events import Event, EventTypes, Metadata, Position, RecordedEvent
 from eventkit.store import Append, Appended, Snapshot, check_together
@@ -128,6 +129,21 @@ class EventStore:
         """
         wanted = (event_types, workspace_id, categories, since, until)
         return replayed(partial(self._store.replay, *wanted), self.run)
+
+    def subscribe(
+        self,
+        from_position: Position | Sequence[Position] | None = None,
+        event_types: Sequence[type[Event] | str] | None = None,
+        workspace_id: str | None = None,
+        categories: Sequence[str] | None = None,
+    ) -> Subscription:
+        """All events that match, and on with each new one: `async for recorded in ...`.
+
+        Parameters and errors, which come with the first event: see `eventkit.EventStore.subscribe`.
+        """
+        after = [from_position] if isinstance(from_position, Position) else from_position or ()
+        wanted = (after, event_types, workspace_id, categories)
+        return Subscription(partial(self._store.subscribe, *wanted), self.run, self._here, after)
 
     async def wait(
         self,

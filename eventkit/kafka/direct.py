@@ -29,6 +29,7 @@ from eventkit.kafka.snapshotwriter import SnapshotWriter
 from eventkit.kafka.store import CatchUp, KafkaStore
 from eventkit.kafka.topics import Topics
 from eventkit.store import Append, Appended, EventFilter, PlainEvent
+from eventkit.subscribing import LogSubscription
 
 log = logging.getLogger("eventkit.kafka")
 
@@ -40,9 +41,11 @@ class DirectStore:
     partition, from behind its snapshot where that will do; a replay scans all partitions that may
     hold what is wanted. Both see all that was decided when they began.
 
-    The first append, and whoever needs `pages` or `wait`, makes an index in a temporary folder,
-    which takes as long as reading the whole log, once. From then on reads come from it, too. A
-    service that appends is better off with an index file that stays.
+    The first append or subscription, and whoever needs `pages` or `wait`, makes an index in a
+    temporary folder, which takes as long as reading the whole log, once: what a record means rests
+    on all that came before it, so that a scan from a position would have to begin there, too. From
+    then on reads come from it as well. A service that does so is better off with an index file
+    that stays.
 
     Parameters:
         kafka: how to connect: `host:port`, or several with commas; or with librdkafka's settings.
@@ -156,6 +159,16 @@ class DirectStore:
     ) -> Iterator[RecordedEvent]:
         """All events that match; see `EventStore.replay` and `KafkaLog.replay`."""
         return self._reader().replay(event_types, workspace_id, categories, since, until)
+
+    def subscribe(
+        self,
+        from_position: Position | Sequence[Position] | None = None,
+        event_types: Sequence[type[Event] | str] | None = None,
+        workspace_id: str | None = None,
+        categories: Sequence[str] | None = None,
+    ) -> LogSubscription:
+        """All events that match, and on as they come; out of the temporary index."""
+        return self._with_index().subscribe(from_position, event_types, workspace_id, categories)
 
     def plain_events_of(
         self,

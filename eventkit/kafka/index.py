@@ -76,14 +76,21 @@ class Partitions:
         found = []
         connection.execute("BEGIN")
         try:
-            for partition, number in self.numbers.items():
-                if wanted.categories is None or self._categories[partition] in wanted.categories:
-                    newest = self.newest(connection, partition)
-                    if newest is not None:
-                        found.append(Stretch((number << OFFSET_BITS) - 1, newest))
+            for partition in self.of(wanted):
+                newest = self.newest(connection, partition)
+                if newest is not None:
+                    first = self.numbers[partition] << OFFSET_BITS
+                    found.append(Stretch(first - 1, newest))
         finally:
             connection.execute("COMMIT")
         return found
+
+    def of(self, wanted: EventFilter | None) -> list[Partition]:
+        """The partitions of the wanted categories."""
+        categories = None if wanted is None else wanted.categories
+        return [
+            it for it in self.numbers if categories is None or self._categories[it] in categories
+        ]
 
     def newest(self, connection: sqlite3.Connection, partition: Partition) -> int | None:
         """The position of the row of a partition's newest event; None where it has none."""

@@ -1,10 +1,15 @@
-"""The log in pages, partition by partition, out of the index: what projections read."""
+"""The log in pages, partition by partition, out of the index: for projections, subscriptions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from eventkit.kafka.ends import Ends
+from eventkit.kafka.group import Group
 from eventkit.kafka.index import OFFSET_BITS, Partition, Partitions
+from eventkit.kafka.layout import LogLayout
+from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.view import View
 from eventkit.sqlite.log import SqliteLog, Stretch
 from eventkit.store import EventFilter, Page
 
@@ -18,15 +23,31 @@ class Pages:
     Parameters:
         log: the index.
         partitions: where in the index each stands.
+        view: knows how far the index has come.
+        ends: asks the brokers where the log ends.
+        layout: of the log.
+        kafka: how to connect.
     """
 
-    def __init__(self, log: SqliteLog, partitions: Partitions) -> None:
+    def __init__(
+        self,
+        log: SqliteLog,
+        partitions: Partitions,
+        view: View,
+        ends: Ends,
+        layout: LogLayout,
+        kafka: KafkaSettings,
+    ) -> None:
         self._log = log
         self._partitions = partitions
+        self._view = view
+        self._ends = ends
+        self._layout = layout
+        self._kafka = kafka
 
-    def partitions(self) -> Sequence[Partition]:
-        """All partitions of the store."""
-        return list(self._partitions.numbers)
+    def partitions(self, wanted: EventFilter | None = None) -> Sequence[Partition]:
+        """All partitions of the store, or those that may hold what is wanted."""
+        return self._partitions.of(wanted)
 
     def start(self, _partition: Partition) -> int:
         """The offset before the first event."""
@@ -47,3 +68,45 @@ class Pages:
             return Page([], after)
         events, read_to = self._log.page(wanted, Stretch(first + after, first + end), limit)
         return Page(events, read_to - first)
+
+    def reaches(self, partition: Partition, offset: int) -> bool:
+        """Whether the log is so long, here or on the brokers.
+
+        Raises:
+            StoreUnavailable: the brokers do not tell.
+        """
+        if offset < self._view.applied[partition]:
+            return True
+        return offset < self._ends([partition], committed=True)[partition]
+
+    def state(self) -> object:
+        """How far the index has come; costs little.
+
+        Raises:
+            StoreUnavailable: the log is not followed any more.
+            StoreClosed: the store was closed.
+        """
+        with self._log.reading():  # looks whether it is open
+            self._view.check()
+        return tuple(self._view.applied.values())
+
+    def wait(self, seen: object, seconds: float) -> None:
+        """Return as soon as the state is another one than that seen, or after so many seconds."""
+        self._view.watch(lambda: tuple(self._view.applied.values()) != seen, seconds)
+
+    def log(self, partition: Partition) -> str:
+        """The id of the topic: one that is deleted and made anew has another."""
+        return self._layout.log_id.topics.get(partition[0], "")
+
+    def join(self, group: str, topics: Collection[str]) -> Group:
+        """Become a member of the group that shares the partitions of these topics."""
+        return Group(self._kafka, self._layout.names.prefix + group, topics, self._handled)
+
+    def _handled(self, partition: Partition, offset: int) -> int:
+        """What a group commits after the event at an offset: the next one to read.
+
+        After the newest event there is still the end of its transaction; where that is passed
+        too, no tool shows a lag. What is applied is read first: no event below it is overlooked.
+        """
+        applied = self._view.applied[partition]
+        return max(applied, offset + 1) if self.end(partition) <= offset else offset + 1

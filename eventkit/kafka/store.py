@@ -46,6 +46,7 @@ from eventkit.sqlite.failures import translated
 from eventkit.sqlite.log import ReadsLog, SqliteLog
 from eventkit.sqlite.rows import to_micros
 from eventkit.store import Append, Appended, check_together
+from eventkit.subscribing import Subscribes, Subscriptions
 
 _SQLITE_TIMEOUT = 10.0
 _SOON = 2.0
@@ -63,7 +64,7 @@ class CatchUp(NamedTuple):
     total: int
 
 
-class KafkaStore(ReadsLog):
+class KafkaStore(ReadsLog, Subscribes):
     """An `EventStore` on Kafka, with a local index that reads come from.
 
     An append that returned is in the log and in the index. Use one store from any number of
@@ -134,7 +135,6 @@ class KafkaStore(ReadsLog):
             self._types, self._connect, self._check_usable, str(self._path),
             layout=partitions, fetch_schema=self._fetch_schema,
         )  # fmt: skip
-        self._pages = Pages(self._log, partitions)
         self._schemas = Schemas(self._registry, self._log.load_schema, self._save_schemas)
         self._snapshots = IndexSnapshots(
             self._connect, self._log.reading, self._check_usable, self._log.codec, str(self._path),
@@ -144,6 +144,10 @@ class KafkaStore(ReadsLog):
         applied = self._following.applied
         writer_id = f"eventkit-{uuid4()}"
         self._view = View(applied, writer_id)
+        self._pages = Pages(
+            self._log, partitions, self._view, self._ends, self._layout, self._settings
+        )
+        self._subscriptions = Subscriptions(self._types, self._pages)
         in_flight = InFlight(writer_id)
         self._following.start(self._view, in_flight)
         self._catch_up(on_catch_up)
@@ -269,6 +273,7 @@ class KafkaStore(ReadsLog):
             self._writer.close()  # refuses appends from here on; those it has still read the index
             self._snapshots.drain()
             self._closed = True
+            self._subscriptions.close()
             self._proposals.stop()
             self._following.stop()
             self._helper.close()

@@ -17,18 +17,20 @@ from eventkit.ids import new_event_id
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.groupcommit import GroupCommit
 from eventkit.sqlite.log import ReadsLog, SqliteLog, Stretch
+from eventkit.sqlite.pages import Pages
 from eventkit.sqlite.rows import new_rows
 from eventkit.sqlite.schema import connect_file, prepare
 from eventkit.sqlite.snapshots import SqliteSnapshots
 from eventkit.sqlite.writer import Writer
 from eventkit.sqlite.writes import Batch, Write, in_order
 from eventkit.store import Append, Appended, EventFilter, Page, check_together
+from eventkit.subscribing import Subscribes, Subscriptions
 
 _LEAST_PATIENCE = 5.0
 """Seconds for which callers wait for each other, whatever they wait for other processes."""
 
 
-class SqliteStore(ReadsLog):
+class SqliteStore(ReadsLog, Subscribes):
     """An `EventStore` in a SQLite file.
 
     An append that returned is on the disk: it survives kill -9 and, as far as the disk keeps its
@@ -73,6 +75,7 @@ class SqliteStore(ReadsLog):
             raise
         self._log = SqliteLog(self._types, self._connect, self._check_usable, self._where)
         self._codec = self._log.codec
+        self._subscriptions = Subscriptions(self._types, Pages(self._log))
         self._snapshots = SqliteSnapshots(
             self._connect, self._log.reading, self._check_usable, self._codec, self._where
         )
@@ -148,6 +151,7 @@ class SqliteStore(ReadsLog):
             if self._closed:
                 return
             self._closed = True
+            self._subscriptions.close()
             self._group.close(Batch(()))
             self._snapshots.close()
             self._log.close()

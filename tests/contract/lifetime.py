@@ -13,7 +13,8 @@ from tests.contract.base import Contract
 from tests.contract.domain import OpenStore, Parcel, moves, places
 
 DUTIES = {
-    "append", "append_all", "append_each", "close", "get_events", "replay", "snapshots", "types",
+    "append", "append_all", "append_each", "close", "get_events", "replay", "snapshots",
+    "subscribe", "types",
 }  # fmt: skip
 
 CHANGES_HISTORY = (
@@ -28,6 +29,7 @@ EACH_USE: dict[str, Callable[[EventStore], Any]] = {
     "append_all": lambda store: store.append_all([Append("parcel-1", moves("b"))]),
     "get_events": lambda store: store.get_events("parcel-1"),
     "replay": lambda store: list(store.replay()),
+    "subscribe": lambda store: next(store.subscribe()),
     "load_snapshot": lambda store: store.snapshots.load_snapshot("parcel-1"),
     "repository": lambda store: Repository(store, Parcel, snapshot_every=1).get("parcel-1"),
 }

@@ -9,6 +9,7 @@ from tests.contract.reading import ReadContract
 from tests.contract.replaying import ReplayContract
 from tests.contract.retrying import RetryContract
 from tests.contract.snapshots import SnapshotContract
+from tests.contract.subscribing import SubscribeContract
 from tests.contract.together import TogetherContract
 from tests.contract.types import EventTypeContract
 
@@ -18,6 +19,7 @@ class StoreContract(
     ReadContract,
     MetadataContract,
     ReplayContract,
+    SubscribeContract,
     EventTypeContract,
     RetryContract,
     TogetherContract,

@@ -11,6 +11,7 @@ from eventkit.aio import appending
 from eventkit.errors import EventkitError, InvalidInput, StoreUnavailable
 from eventkit.kafka.store import KafkaStore
 from tests.aio_contract import AioContract, AioRepositoryContract
+from tests.aio_subscribing import AioSubscribeContract
 from tests.contract.domain import OpenStore, moves
 
 
@@ -19,7 +20,7 @@ def open_store(open_kafka: OpenStore) -> OpenStore:
     return open_kafka
 
 
-class TestAwaitedKafkaStore(AioContract, AioRepositoryContract):
+class TestAwaitedKafkaStore(AioContract, AioRepositoryContract, AioSubscribeContract):
     pass
 
 

@@ -23,10 +23,11 @@ from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.snapshotrecord import Place, written
 from eventkit.kafka.store import KafkaStore
 from eventkit.store import Append, Snapshot
-from tests.contract.domain import OpenStore, Parcel, moves, places, versions
+from tests.contract.domain import OpenStore, Parcel, by_aggregate, moves, places, versions
 from tests.contract.reading import ReadContract
 from tests.contract.replaying import EXTREMES, Filter, ReplayContract, mixed_log, peak_memory
 from tests.contract.snapshots import START, SnapshotContract
+from tests.contract.subscribing import first
 from tests.kafka.clients import SECONDS
 from tests.kafka.conftest import QUICK
 
@@ -108,6 +109,20 @@ def test_the_first_append_makes_an_index_and_reads_come_from_it(open_direct: Ope
         folder = store._indexed._path.parent
         assert folder.exists()
     assert not folder.exists()
+
+
+@pytest.mark.usefixtures("history")
+def test_a_subscription_goes_on_in_an_index(
+    open_direct: OpenDirect, open_kafka: Callable[[], KafkaStore]
+) -> None:
+    with open_direct() as store, open_kafka() as other, store.subscribe() as subscription:
+        found = first(subscription, 158)
+        assert by_aggregate(found) == by_aggregate(store.replay())
+        other.append("parcel-x", moves("31"))
+        assert places(first(subscription, 1)) == ["31"]
+        known = subscription.positions
+        store.append("parcel-x", moves("32"))
+        assert places(first(store.subscribe(known), 1)) == ["32"]
 
 
 @pytest.mark.usefixtures("history")

@@ -6,6 +6,7 @@ import pytest
 
 from eventkit.sqlite import SqliteStore
 from tests.aio_contract import AioContract, AioRepositoryContract
+from tests.aio_subscribing import AioSubscribeContract
 from tests.contract.domain import OpenStore
 
 
@@ -14,5 +15,5 @@ def open_store(tmp_path: Path) -> OpenStore:
     return lambda: SqliteStore(tmp_path / "events.db")
 
 
-class TestAwaitedSqliteStore(AioContract, AioRepositoryContract):
+class TestAwaitedSqliteStore(AioContract, AioRepositoryContract, AioSubscribeContract):
     pass

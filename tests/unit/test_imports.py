@@ -23,6 +23,8 @@ LAYERS = (
     "fold_fingerprint",
     "store",
     "snapshotting",
+    "bell",
+    "subscribing",
     "steps",
     "codec",
     "repository",

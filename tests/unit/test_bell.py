@@ -1,0 +1,103 @@
+"""The bell wakes who waits, tells each change once, and ends with its thread."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from eventkit.bell import Bell
+
+SECONDS = 10.0
+
+
+class Log:
+    """Something that grows."""
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.failure: Exception | None = None
+        self.looks = threading.Semaphore(0)
+
+    def look(self) -> object:
+        self.looks.release()
+        if self.failure is not None:
+            raise self.failure
+        return self.length
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def bell(log: Log) -> Iterator[Bell]:
+    bell = Bell(log.look, pause=0.001)
+    yield bell
+    bell.close()
+
+
+def settled(bell: Bell) -> int:
+    """Return the count once the thread has looked for the first time, which rings."""
+    called = threading.Event()
+    bell.listen(bell.count, called.set)
+    assert called.wait(SECONDS)
+    return bell.count
+
+
+def test_a_change_calls_those_who_listen_once(bell: Bell, log: Log) -> None:
+    called = threading.Semaphore(0)
+    bell.listen(settled(bell), called.release)
+    assert not called.acquire(timeout=0.02)
+    log.length += 1
+    assert called.acquire(timeout=SECONDS)
+    log.length += 1
+    assert not called.acquire(timeout=0.02)
+
+
+def test_who_listens_too_late_is_called_at_once(bell: Bell) -> None:
+    seen = bell.count
+    bell.ring()
+    called: list[bool] = []
+    bell.listen(seen, lambda: called.append(True))
+    assert called == [True]
+
+
+def test_who_takes_it_back_is_not_called(bell: Bell) -> None:
+    called: list[bool] = []
+    bell.listen(settled(bell), lambda: called.append(True))()
+    bell.ring()
+    assert called == []
+
+
+def test_a_change_wakes_who_waits(bell: Bell, log: Log) -> None:
+    seen = settled(bell)
+    thread = threading.Thread(target=bell.wait, args=(seen,))
+    thread.start()
+    log.length += 1
+    thread.join(SECONDS)
+    assert bell.count > seen
+
+
+def test_an_error_rings_too(bell: Bell, log: Log) -> None:
+    called = threading.Event()
+    bell.listen(settled(bell), called.set)
+    log.failure = OSError("gone")
+    assert called.wait(SECONDS)
+
+
+def test_nobody_looks_while_nobody_waits(bell: Bell, log: Log) -> None:
+    settled(bell)
+    while log.looks.acquire(timeout=0.05):  # one look may be on its way
+        pass
+    assert not log.looks.acquire(timeout=0.05)
+
+
+def test_closing_wakes_all_and_ends_the_thread(bell: Bell) -> None:
+    called = threading.Event()
+    seen = settled(bell)
+    bell.listen(seen, called.set)
+    bell.close()
+    assert called.is_set()
+    bell.wait(bell.count)
+    assert "eventkit bell" not in {it.name for it in threading.enumerate()}

@@ -85,6 +85,12 @@ _FOR_CONSUMERS: dict[str, Setting] = {
     "fetch.error.backoff.ms": 50,  # 500 else
     "fetch.wait.max.ms": 100,  # how long the end of the log takes to be told; 500 else
 }
+_FOR_MEMBERS: dict[str, Setting] = {
+    "partition.assignment.strategy": "roundrobin",
+    "session.timeout.ms": 8_000,  # until the partitions of a dead worker go to others; 45,000 else
+    "heartbeat.interval.ms": 500,  # how soon a change of the group is noticed; 3,000 else
+}
+"""Of the classic protocol of groups; KIP-848 leaves these to the brokers."""
 
 _SHOWN = {"bootstrap.servers", "client.id", "security.protocol", "sasl.mechanisms", "group.id"}
 """Settings whose values are no secret and tell a reader which cluster it is."""
@@ -134,6 +140,18 @@ class KafkaSettings:
         """For a consumer whose partitions are assigned."""
         own = {"isolation.level": isolation}
         return self._merged(_FOR_CONSUMERS, _NEEDED_BY_CONSUMERS, own | callbacks)
+
+    def member(self, group: str, **callbacks: Callable[..., Any]) -> Settings:
+        """For a consumer that joins a group and reads nothing; `group.protocol` is the user's."""
+        own = {
+            "group.id": group,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "latest",  # never used, as nothing is read; "error" would tell
+            "enable.partition.eof": False,
+        }
+        classic = self._given.get("group.protocol", "classic") == "classic"
+        defaults = _FOR_CONSUMERS | (_FOR_MEMBERS if classic else {})
+        return self._merged(defaults, _NEEDED_BY_CONSUMERS, own | callbacks)
 
     def admin(self, **callbacks: Callable[..., Any]) -> Settings:
         """For an AdminClient."""

@@ -210,6 +210,14 @@ class View:
                 self._waiters -= 1
             return True
 
+    def watch(self, changed: Callable[[], bool], seconds: float) -> None:
+        """As `wait`, for one who has time: a watcher of the index does not look more often."""
+        deadline = monotonic() + seconds
+        with self._changed:
+            while not changed() and monotonic() < deadline:
+                self.check()
+                self._changed.wait(max(0.0, deadline - monotonic()))
+
     def check(self) -> None:
         """Raise StoreUnavailable if one of the tails has ended."""
         if self.failure is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
-from eventkit.errors import InvalidProjection
-from eventkit.projection.patience import Patience
+from eventkit.errors import CheckpointMoved, InvalidProjection
+from eventkit.projection.follower import Follower
 from eventkit.projection.progress import Meter, Report
 from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
@@ -15,8 +16,7 @@ from eventkit.projection.versions import begin_beside, rebuild_live
 from eventkit.projection.worker import Worker
 from eventkit.store import EventStore
 
-_POLL = 0.02
-"""Seconds between two looks at a log that had nothing new; one look costs some 50 microseconds."""
+_LOG = logging.getLogger(__name__)
 
 
 class Runner:
@@ -50,22 +50,25 @@ class Runner:
 
         Raises:
             HandlerFailed: a handler raised; the events before it are kept.
-            CheckpointMoved: another worker runs the same projection.
             RebuildNeeded: the tables are not those of today's code.
             ReadModelError: the database cannot be used.
         """
         worker = Worker(self._projection, self._source, self._models)
-        ends = {partition: self._source.end(partition) for partition in worker.offsets}
-        total, handled = sum(ends.values()) - sum(worker.offsets.values()), 0
+        ends = worker.ends(worker.partitions)
+        total = sum(ends.values()) - sum(worker.offsets.values())
         meter = Meter(progress)
         meter.show(0, total)
         for partition, end in ends.items():
             while worker.offsets[partition] < end:
-                handled += worker.step(partition) or 0
+                try:
+                    worker.step(partition)
+                except CheckpointMoved as moved:
+                    _LOG.info("%s It goes on from where the other one is.", moved)
+                    worker.refresh()
                 left = sum(max(0, ends[part] - worker.offsets[part]) for part in ends)
                 meter.show(total - left, total)
-        worker.finish()
-        return handled
+        worker.finish(ends)
+        return worker.handled.total()
 
     def follow(self, stop: threading.Event, progress: Report | None = None) -> int:
         """Catch up, and go on with each new event, until `stop` is set.
@@ -78,24 +81,7 @@ class Runner:
 
         Raises: as `run`.
         """
-        patience = Patience(self._models.patience, stop)
-        worker = patience(lambda: Worker(self._projection, self._source, self._models, stop))
-        began, handled = sum(worker.offsets.values()), 0
-        meter = Meter(progress)
-        while not stop.is_set():
-            idle = True
-            for partition in worker.offsets:
-                events = worker.step(partition)
-                if events is not None:
-                    idle = False
-                    handled += events
-            if idle:
-                worker.finish()
-                stop.wait(_POLL)
-                continue
-            end = sum(self._source.end(partition) for partition in worker.offsets)
-            meter.show(sum(worker.offsets.values()) - began, end - began)
-        return handled
+        return Follower(self._projection, self._source, self._models, stop, progress).run()
 
     def rebuild(self, progress: Report | None = None) -> int:
         """Make the tables anew, empty, and build them from the beginning of the log.

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+import threading
+from collections.abc import Collection, Sequence
+from typing import Protocol, runtime_checkable
 
 from eventkit.errors import ProjectionError
 from eventkit.events import EventTypes
+from eventkit.projection.assignment import Assignment, Fixed, Membership, Shared
+from eventkit.projection.partition import Partition
 from eventkit.sqlite import SqliteStore
 from eventkit.sqlite.rows import TOPIC
 from eventkit.store import EventFilter, EventStore, Page
 
+_POLL = 0.02
+"""Seconds between two looks at a file that had nothing new; one costs some 50 microseconds."""
+_LONGEST = 0.05
+"""Seconds until one who waits looks whether he is to stop, or has other partitions."""
 
-class Partition(NamedTuple):
-    """A part of the log that has an order of its own; one aggregate is in one partition."""
-
-    topic: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}/{self.number}"
+__all__ = ["Paged", "PagedSource", "Pages", "Partition", "Source", "SqliteSource", "source_of"]
 
 
 class Source(Protocol):
@@ -29,17 +29,40 @@ class Source(Protocol):
     def types(self) -> EventTypes:
         """The event classes that read it."""
 
-    def partitions(self) -> Sequence[Partition]:
-        """The partitions to read."""
+    def partitions(self, wanted: EventFilter | None = None) -> Sequence[Partition]:
+        """The partitions to read; those that may hold what is wanted."""
 
     def start(self, partition: Partition) -> int:
         """The offset before the first event: the checkpoint of one who has read nothing."""
 
     def end(self, partition: Partition) -> int:
-        """The offset of the newest event, `start` in an empty log."""
+        """The offset of the newest event here, `start` where there is none."""
+
+    def log(self, partition: Partition) -> str:
+        """What tells this log from another one of the same name; empty where nothing does."""
+
+    def reaches(self, partition: Partition, offset: int) -> bool:
+        """Whether the log is so long, be it here or where it comes from.
+
+        Raises:
+            StoreUnavailable: it cannot be found out.
+        """
 
     def page(self, partition: Partition, wanted: EventFilter, after: int, limit: int) -> Page:
         """Up to `limit` matching events after an offset, and how far the log was read for them."""
+
+    def state(self) -> object:
+        """What changes when the log grows; to be noted before one looks for new events."""
+
+    def wait(self, seen: object, stop: threading.Event) -> None:
+        """Return soon after the state is another one than that seen, and now and then anyway.
+
+        Raises:
+            StoreUnavailable: the log is not followed any more.
+        """
+
+    def join(self, group: str, partitions: Collection[Partition]) -> Assignment:
+        """Become one of the workers that share the partitions."""
 
 
 class SqliteSource:
@@ -55,7 +78,7 @@ class SqliteSource:
         """The event classes of the store."""
         return self._store.types
 
-    def partitions(self) -> Sequence[Partition]:
+    def partitions(self, _wanted: EventFilter | None = None) -> Sequence[Partition]:
         """The one there is."""
         return (self._ONLY,)
 
@@ -67,15 +90,35 @@ class SqliteSource:
         """The newest event's offset, or 0."""
         return self._store.last_position()
 
+    def log(self, _partition: Partition) -> str:
+        """Nothing tells files apart."""
+        return ""
+
+    def reaches(self, partition: Partition, offset: int) -> bool:
+        """See `Source.reaches`."""
+        return offset <= self.end(partition)
+
     def page(self, _partition: Partition, wanted: EventFilter, after: int, limit: int) -> Page:
         """See `Source.page`."""
         return self._store.page(wanted, after, limit)
+
+    def state(self) -> object:
+        """Nothing: a look into the file costs no more than to ask whether to look."""
+        return None
+
+    def wait(self, _seen: object, stop: threading.Event) -> None:
+        """Wait for the next look."""
+        stop.wait(_POLL)
+
+    def join(self, _group: str, partitions: Collection[Partition]) -> Assignment:
+        """There is nothing to share."""
+        return Fixed(partitions)
 
 
 class Pages(Protocol):
     """As `Source`, with partitions that are plain pairs of topic and number."""
 
-    def partitions(self) -> Sequence[tuple[str, int]]:
+    def partitions(self, wanted: EventFilter | None = None, /) -> Sequence[tuple[str, int]]:
         """See `Source`."""
 
     def start(self, partition: tuple[str, int], /) -> int:
@@ -84,10 +127,25 @@ class Pages(Protocol):
     def end(self, partition: tuple[str, int], /) -> int:
         """See `Source`."""
 
+    def log(self, partition: tuple[str, int], /) -> str:
+        """See `Source`."""
+
+    def reaches(self, partition: tuple[str, int], offset: int, /) -> bool:
+        """See `Source`."""
+
     def page(
         self, partition: tuple[str, int], wanted: EventFilter, after: int, limit: int, /
     ) -> Page:
         """See `Source`."""
+
+    def state(self) -> object:
+        """See `Source`."""
+
+    def wait(self, seen: object, seconds: float, /) -> None:
+        """Return as soon as the state is another one, or after so many seconds."""
+
+    def join(self, group: str, topics: Collection[str], /) -> Membership:
+        """Become one of the workers that share the partitions of these topics."""
 
 
 @runtime_checkable
@@ -114,9 +172,9 @@ class PagedSource:
         """The event classes of the store."""
         return self._store.types
 
-    def partitions(self) -> Sequence[Partition]:
-        """All of the store, as of when it was opened."""
-        return [Partition(*it) for it in self._store.pages.partitions()]
+    def partitions(self, wanted: EventFilter | None = None) -> Sequence[Partition]:
+        """Those of the store, as of when it was opened."""
+        return [Partition(*it) for it in self._store.pages.partitions(wanted)]
 
     def start(self, partition: Partition) -> int:
         """See `Source.start`."""
@@ -126,9 +184,30 @@ class PagedSource:
         """See `Source.end`."""
         return self._store.pages.end(partition)
 
+    def log(self, partition: Partition) -> str:
+        """See `Source.log`."""
+        return self._store.pages.log(partition)
+
+    def reaches(self, partition: Partition, offset: int) -> bool:
+        """See `Source.reaches`."""
+        return self._store.pages.reaches(partition, offset)
+
     def page(self, partition: Partition, wanted: EventFilter, after: int, limit: int) -> Page:
         """See `Source.page`."""
         return self._store.pages.page(partition, wanted, after, limit)
+
+    def state(self) -> object:
+        """See `Source.state`."""
+        return self._store.pages.state()
+
+    def wait(self, seen: object, _stop: threading.Event) -> None:
+        """See `Source.wait`."""
+        self._store.pages.wait(seen, _LONGEST)
+
+    def join(self, group: str, partitions: Collection[Partition]) -> Assignment:
+        """See `Source.join`."""
+        topics = dict.fromkeys(partition.topic for partition in partitions)
+        return Shared(self._store.pages.join(group, list(topics)), partitions)
 
 
 def source_of(store: EventStore) -> Source:

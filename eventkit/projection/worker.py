@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Mapping
 
 from eventkit.errors import (
     CheckpointMoved,
@@ -19,6 +20,7 @@ from eventkit.projection.checkpoints import Checkpoint, Checkpoints
 from eventkit.projection.patience import Patience
 from eventkit.projection.projection import Projection, filter_of
 from eventkit.projection.read_models import ReadModels
+from eventkit.projection.reports import PartitionReport, Reports
 from eventkit.projection.source import Partition, Source
 from eventkit.projection.tables import bound
 from eventkit.projection.versions import open_build, renamed
@@ -28,10 +30,19 @@ _FIRST, _LARGEST = 1_000, 2_000
 """Events in one transaction."""
 _LONGEST = 0.5
 """Seconds for one transaction, so that other writers of the database get their turn."""
+_LOOK = 0.5
+"""Seconds between two looks whether the other workers are at the end of the log too."""
 
 
 class Worker:
     """Reads pages and applies them, from the checkpoint on.
+
+    It begins with all partitions; `take` says which ones are its own.
+
+    Attributes:
+        partitions: all that the projection reads.
+        offsets: how far it has come, in those that are its own.
+        handled: how many events it handled, by partition.
 
     Parameters:
         projection: whose handlers.
@@ -57,45 +68,42 @@ class Worker:
         self._patience = Patience(models.patience, stop)
         self._wanted = filter_of(projection, source.types)
         self._limit = _FIRST
+        self._look_at = 0.0
+        self._ends: Mapping[Partition, int] | None = None
+        self.handled: Counter[Partition] = Counter()
+        self.partitions = source.partitions(self._wanted)
         self._open()
+        self.offsets = self._stored_offsets(self.partitions)
 
     def _open(self) -> None:
-        """Find the build, and go on from its checkpoints, in its tables."""
+        """Find the build that there is now, to work in its tables."""
         build = self._build = open_build(self._declared, self._models)
         self._projection = bound(self._declared, build.physical)
         self._finished = build.state == "ready"
         self._checkpoints = Checkpoints(self._projection.name, build.version, build.number)
+        self.reports = Reports(self._projection.name, build.version, build.number)
         self._batches = Batches(self._projection, self._models, self._checkpoints, self._patience)
-        self.offsets = self._stored_offsets()
 
-    def _stored_offsets(self) -> dict[Partition, int]:
-        partitions = self._source.partitions()
-        with self._models.connect() as connection:
-            stored = self._checkpoints.read(connection)
-        if not set(partitions) <= set(stored):
-            stored = self._begin(partitions)
-        for partition in partitions:
-            end, offset = self._source.end(partition), stored[partition].offset
-            if offset > end:
-                raise RebuildNeeded(
-                    self._projection.name,
-                    f"its checkpoint is at {offset:,} and the log of this store ends at {end:,}; "
-                    "the read model was built from another store",
-                )
-        return {partition: stored[partition].offset for partition in partitions}
+    def take(self, partitions: Collection[Partition]) -> None:
+        """Work on these from now on; where others may have been before, it begins where they ended.
 
-    def _begin(self, partitions: Iterable[Partition]) -> dict[Partition, Checkpoint]:
-        """Make the checkpoints that are missing."""
-        with self._models.building() as connection:
-            build = find_build(connection, self._projection.name, self._build.version)
-            if build is None or build.number != self._build.number:
-                raise CheckpointMoved(self._projection.name, 0, None)
-            there = self._checkpoints.read(connection)
-            for partition in partitions:
-                if partition not in there:
-                    start = self._source.start(partition)
-                    self._checkpoints.begin(connection, partition, start)
-            return self._checkpoints.read(connection)
+        Raises: as the worker when it is made.
+        """
+        if self.offsets.keys() == set(partitions):
+            return
+        fresh = [it for it in partitions if it not in self.offsets]
+        stored = self._patience(lambda: self._stored_offsets(fresh)) if fresh else {}
+        self.offsets = {it: stored[it] if it in stored else self.offsets[it] for it in partitions}
+
+    def refresh(self) -> None:
+        """Look again where the work stands: somebody else moved a checkpoint, or made a new build.
+
+        Raises: as the worker when it is made.
+        """
+        partitions = list(self.offsets)
+        self._patience(self._open)
+        self.offsets = {}
+        self.take(partitions)
 
     def step(self, partition: Partition) -> int | None:
         """Read one page and apply it.
@@ -116,21 +124,38 @@ class Worker:
             # A switch renames the tables. What this batch wrote by their names of before, into
             # another version's tables by now, is undone; it is written again by the new names.
             if moved.actual is None and self._renamed():
-                self._open()
+                self.refresh()
                 return 0
             raise
         self._fit(time.monotonic() - began, len(page.events))
         self.offsets[partition] = reached
+        self.handled[partition] += len(page.events)
         return len(page.events)
 
-    def finish(self) -> None:
-        """Note that the end of the log was reached."""
-        if not self._finished:
-            noted = self._patience(self._note_finished)
-            if not noted and self._renamed():
-                self._open()
-            else:
-                self._finished = True
+    def finish(self, ends: Mapping[Partition, int] | None = None) -> None:
+        """Note that the end of the log was reached, if it was, by all workers together.
+
+        Parameters:
+            ends: the end; the one at the first call unless given.
+        """
+        if self._finished or (ends is None and time.monotonic() < self._look_at):
+            return
+        self._ends = ends or self._ends or self.ends(self.partitions)
+        if self._patience(self._at_ends):
+            self._finished = self._patience(self._note_finished)
+            if not self._finished and self._renamed():
+                self.refresh()
+        self._look_at = time.monotonic() + _LOOK
+
+    def ends(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """Where these partitions end now."""
+        return {partition: self._source.end(partition) for partition in partitions}
+
+    def _at_ends(self) -> bool:
+        with self._models.connect() as connection:
+            stored = self._checkpoints.read(connection)
+        ends = self._ends or {}
+        return all(it in stored and stored[it].offset >= end for it, end in ends.items())
 
     def _note_finished(self) -> bool:
         with self._models.writing() as connection:
@@ -138,6 +163,47 @@ class Worker:
 
     def _renamed(self) -> bool:
         return self._patience(lambda: renamed(self._declared, self._models, self._build))
+
+    def _stored_offsets(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """The checkpoints, made where there are none yet."""
+        with self._models.connect() as connection:
+            stored = self._checkpoints.read(connection)
+            reports = self.reports.read(connection)
+        if not set(self.partitions) <= stored.keys() & reports.keys():
+            stored, reports = self._begin()
+        for partition in partitions:
+            self._check_log(partition, stored[partition].offset, reports[partition].log)
+        return {partition: stored[partition].offset for partition in partitions}
+
+    def _begin(self) -> tuple[dict[Partition, Checkpoint], dict[Partition, PartitionReport]]:
+        """Make the checkpoints and reports that are missing."""
+        with self._models.building() as connection:
+            build = find_build(connection, self._projection.name, self._build.version)
+            if build is None or build.number != self._build.number:
+                raise CheckpointMoved(self._projection.name, 0, None)
+            there = self._checkpoints.read(connection)
+            for partition in self.partitions:
+                if partition not in there:
+                    start = self._source.start(partition)
+                    self._checkpoints.begin(connection, partition, start)
+            self.reports.begin(connection, {it: self._source.log(it) for it in self.partitions})
+            return self._checkpoints.read(connection), self.reports.read(connection)
+
+    def _check_log(self, partition: Partition, offset: int, log: str) -> None:
+        """See that the log is the one that the checkpoint is of."""
+        if log != self._source.log(partition):
+            raise RebuildNeeded(
+                self._projection.name,
+                f"the topic {partition.topic} was deleted and made anew since, or is another "
+                "cluster's; the read model was built from the one of before",
+            )
+        if not self._source.reaches(partition, offset):
+            end = self._source.end(partition)
+            raise RebuildNeeded(
+                self._projection.name,
+                f"its checkpoint is at {offset:,} and the log of this store ends at {end:,}; "
+                "the read model was built from another store",
+            )
 
     def _page(self, partition: Partition, after: int) -> Page:
         try:

@@ -1,0 +1,143 @@
+"""Following the log: the partitions that are its own, batch by batch, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from contextlib import closing, suppress
+
+from eventkit.errors import CheckpointMoved, EventkitError, ReadModelError
+from eventkit.projection.assignment import Assignment
+from eventkit.projection.patience import Patience
+from eventkit.projection.progress import Meter, Report
+from eventkit.projection.projection import Projection
+from eventkit.projection.read_models import ReadModels
+from eventkit.projection.source import Partition, Source
+from eventkit.projection.worker import Worker
+
+_LOG = logging.getLogger(__name__)
+
+_TELL = 5.0
+"""Seconds between two reports of how fast it goes."""
+_AGAIN = 0.02
+"""Seconds before another look at a checkpoint that somebody else moved."""
+
+
+class Follower:
+    """Applies what is there and each new event.
+
+    Which partitions it works on is asked before each batch: to be asked again means that the batch
+    before is done, so a partition that goes to another worker goes between two batches. Should two
+    work on one all the same (one was frozen, and the group gave it up), the checkpoint lets one of
+    them pass; the other looks where it stands, and goes on from there.
+
+    Parameters:
+        projection: whose handlers.
+        source: the log.
+        models: where its tables are.
+        stop: ends it, after the batch at work.
+        report: told the progress after each batch.
+    """
+
+    def __init__(
+        self,
+        projection: Projection,
+        source: Source,
+        models: ReadModels,
+        stop: threading.Event,
+        report: Report | None,
+    ) -> None:
+        self._projection = projection
+        self._source = source
+        self._models = models
+        self._stop = stop
+        self._meter = None if report is None else Meter(report)
+        self._read = 0
+        self._told_at = time.monotonic()
+        self._told: dict[Partition, int] = {}
+
+    def run(self) -> int:
+        """Follow until `stop` is set; returns how many events were handled.
+
+        Raises: as `Runner.follow`.
+        """
+        patience = Patience(self._models.patience, self._stop)
+        worker = patience(lambda: Worker(self._projection, self._source, self._models, self._stop))
+        group = group_of(self._projection)
+        try:
+            with closing(self._source.join(group, worker.partitions)) as assignment:
+                worker.take(())
+                self._follow(worker, assignment)
+        finally:
+            with suppress(ReadModelError), self._models.writing() as connection:
+                worker.reports.leave(connection, worker.offsets)
+        return worker.handled.total()
+
+    def _follow(self, worker: Worker, assignment: Assignment) -> None:
+        while not self._stop.is_set():
+            seen = self._source.state()
+            if not self._round(worker, assignment):
+                if worker.offsets:
+                    worker.finish()
+                self._source.wait(seen, self._stop)
+            self._tell(worker)
+
+    def _round(self, worker: Worker, assignment: Assignment) -> bool:
+        """One batch of each partition; returns whether any had something new."""
+        moved = False
+        for partition in tuple(assignment.partitions()):
+            worker.take(assignment.partitions())
+            if partition in worker.offsets and self._step(worker, partition):
+                moved = True
+                assignment.commit({partition: worker.offsets[partition]})
+        worker.take(assignment.partitions())
+        return moved
+
+    def _step(self, worker: Worker, partition: Partition) -> bool:
+        before = worker.offsets[partition]
+        try:
+            events = worker.step(partition)
+        except CheckpointMoved as moved:
+            _LOG.info("%s It goes on from where the other one is.", moved)
+            self._stop.wait(_AGAIN)
+            worker.refresh()
+            return True
+        except EventkitError as error:
+            with suppress(ReadModelError), self._models.writing() as connection:
+                worker.reports.fail(connection, partition, str(error))
+            raise
+        if events is None:
+            return False
+        self._read += worker.offsets[partition] - before
+        if self._meter is not None:
+            ends = worker.ends(worker.offsets)
+            left = sum(max(0, end - worker.offsets[part]) for part, end in ends.items())
+            self._meter.show(self._read, self._read + left)
+        return True
+
+    def _tell(self, worker: Worker) -> None:
+        """Report now and then who works here and how fast; that it fails does no harm."""
+        now = time.monotonic()
+        seconds = now - self._told_at
+        if seconds < _TELL and self._told.keys() == worker.offsets.keys():
+            return
+        rates = {
+            it: max(0, worker.handled[it] - self._told[it]) / seconds if it in self._told else 0.0
+            for it in worker.offsets
+        }
+        with suppress(ReadModelError), self._models.writing() as connection:
+            worker.reports.tell(connection, _worker_name(), rates)
+        self._told_at = now
+        self._told = {it: worker.handled[it] for it in worker.offsets}
+
+
+def group_of(projection: Projection) -> str:
+    """The consumer group that shares the projection's partitions."""
+    return f"{projection.name}.v{projection.version}"
+
+
+def _worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,141 @@
+"""What workers tell of themselves, per partition, in the database of the read model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Float,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    inspect,
+    select,
+    update,
+)
+
+from eventkit.projection.metadata import METADATA
+from eventkit.projection.source import Partition
+
+_REPORTS = Table(
+    "eventkit_workers",
+    METADATA,
+    Column("projection", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("topic", String(249), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("build", Integer, nullable=False),
+    Column("log", String(100), nullable=False),
+    Column("worker", String(300)),
+    Column("rate", Float, nullable=False),
+    Column("reported_at", DateTime),  # UTC
+    Column("error", Text),
+    Column("error_at", DateTime),  # UTC
+)
+
+_CURRENT = 15.0
+"""Seconds for which a report tells of the present; workers report more often."""
+_LONGEST = 2_000
+"""Characters of an error that are kept."""
+
+
+class PartitionReport(NamedTuple):
+    """What the worker of a partition said last.
+
+    `log` is which log was read, `worker` its host and process, None where it is heard of no more,
+    `rate` in events per second, `error` why it could not go on the last time.
+    """
+
+    log: str
+    worker: str | None
+    rate: float
+    error: str | None
+    error_at: datetime | None
+
+
+class Reports:
+    """The reports of the workers of one build.
+
+    Parameters:
+        projection: its name.
+        version: its version.
+        build: the number of the build; what was said of another build is not told.
+    """
+
+    def __init__(self, projection: str, version: int, build: int) -> None:
+        self._key = {"projection": projection, "version": version}
+        self._build = build
+        table = _REPORTS.c
+        self._ours = (table.projection == projection) & (table.version == version)
+
+    def read(self, connection: Connection) -> dict[Partition, PartitionReport]:
+        """All there are; none where the database is of an eventkit that did not keep them."""
+        if not inspect(connection).has_table(_REPORTS.name):
+            return {}
+        table = _REPORTS.c
+        found = connection.execute(select(_REPORTS).where(self._ours, table.build == self._build))
+        return {Partition(row.topic, row.partition): _report(row) for row in found}
+
+    def begin(self, connection: Connection, logs: Mapping[Partition, str]) -> None:
+        """Note which log each partition is read from, where nothing of this build is noted yet."""
+        METADATA.create_all(connection, [_REPORTS])
+        known = self.read(connection)
+        for partition, log in logs.items():
+            if partition not in known:
+                connection.execute(delete(_REPORTS).where(self._of(partition)))
+                row = {"build": self._build, "log": log, "rate": 0.0}
+                place = {"topic": partition.topic, "partition": partition.number}
+                connection.execute(insert(_REPORTS).values(**self._key, **place, **row))
+
+    def tell(self, connection: Connection, worker: str, rates: Mapping[Partition, float]) -> None:
+        """Say who works on partitions, how fast, and that there is no error any more."""
+        now = datetime.now(UTC).replace(tzinfo=None)
+        for partition, rate in rates.items():
+            connection.execute(
+                update(_REPORTS)
+                .where(self._of(partition), _REPORTS.c.build == self._build)
+                .values(worker=worker, rate=rate, reported_at=now, error=None, error_at=None)
+            )
+
+    def fail(self, connection: Connection, partition: Partition, error: str) -> None:
+        """Say why a partition cannot go on."""
+        now = datetime.now(UTC).replace(tzinfo=None)
+        connection.execute(
+            update(_REPORTS)
+            .where(self._of(partition), _REPORTS.c.build == self._build)
+            .values(worker=None, rate=0.0, error=error[:_LONGEST], error_at=now)
+        )
+
+    def leave(self, connection: Connection, partitions: Mapping[Partition, object]) -> None:
+        """Say that nobody works on partitions any more."""
+        for partition in partitions:
+            connection.execute(
+                update(_REPORTS)
+                .where(self._of(partition), _REPORTS.c.build == self._build)
+                .values(worker=None, rate=0.0)
+            )
+
+    def _of(self, partition: Partition) -> ColumnElement[bool]:
+        table = _REPORTS.c
+        return self._ours & (table.topic == partition.topic) & (table.partition == partition.number)
+
+
+def _report(row: Row[Any]) -> PartitionReport:
+    reported_at, error_at = _utc(row.reported_at), _utc(row.error_at)
+    age = 2 * _CURRENT if reported_at is None else (datetime.now(UTC) - reported_at).total_seconds()
+    worker, rate = (row.worker, row.rate) if age < _CURRENT else (None, 0.0)
+    return PartitionReport(row.log, worker, rate, row.error, error_at)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)

@@ -1,24 +1,40 @@
-"""One batch: its events through the handlers, rows and checkpoint in one transaction."""
+"""One batch: its events through the handlers, rows and checkpoint in one transaction.
+
+An event at which a handler fails again and again is parked: noted as a dead letter, in the
+transaction that moves the checkpoint past it. Later events of its aggregate park behind it, so
+that a retry can apply them all in order; those of other aggregates flow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import Connection
 
 from eventkit.errors import CheckpointMoved, HandlerFailed
 from eventkit.events import RecordedEvent
 from eventkit.projection.checkpoints import Checkpoints
+from eventkit.projection.dead_letters_table import Letters, Parked
+from eventkit.projection.failures import Attempts, failure_of
+from eventkit.projection.handling import HandlersFailed, Handling
 from eventkit.projection.patience import Patience
-from eventkit.projection.projection import Dispatch, Projection, tables_of
+from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.source import Partition
-from eventkit.projection.transaction import Statements, Transaction
 from eventkit.store import Page
 
+_LOG = logging.getLogger(__name__)
 
-class _BatchFailed(Exception):
-    """A handler, or a write that one asked for earlier, raised."""
+
+class _Stopped(NamedTuple):
+    """The event at which a pass ended, what was raised, and how often that was by now."""
+
+    recorded: RecordedEvent
+    error: BaseException
+    attempts: int
 
 
 class Batches:
@@ -32,38 +48,59 @@ class Batches:
         patience: Patience,
     ) -> None:
         self._name = projection.name
+        self._stops = projection.on_failure == "stop"
         self._models = models
         self._checkpoints = checkpoints
         self._patience = patience
-        self._dispatch = Dispatch(projection)
-        self._statements = Statements(list(tables_of(projection).values()), models.dialect)
+        self._handling = Handling(projection, models)
+        self._letters = Letters(projection.name, projection.version)
+        self._attempts = Attempts()
+        self._discarded: frozenset[UUID] | None = None
+        # Where no event of a partition is parked. Events are parked by moving the checkpoint, so
+        # this stays true for as long as the checkpoint is there; then no batch has to look.
+        self._clear: dict[Partition, int] = {}
 
-    def apply(self, partition: Partition, expected: int, page: Page) -> None:
+    def apply(self, partition: Partition, expected: int, page: Page) -> int:
         """Let each event of the page count once, and move the checkpoint from `expected`.
 
         When a handler fails, the transaction is undone and the batch runs again one by one, to
         find the event: writes are gathered, so the error may be of an earlier event than the one
-        that met it. The events before it are kept.
+        that met it.
+
+        Returns where the checkpoint is: at the end of the page, or before an event that failed
+        when the worker was stopped while it waited to try again.
 
         Raises:
             HandlerFailed: names the event; the checkpoint stands before it.
             CheckpointMoved: another worker was faster; nothing was written.
             ReadModelError: the database cannot be written; nothing was.
         """
+        clear, behind = False, 0
 
         def whole(connection: Connection) -> int:
+            nonlocal clear, behind
             # First, so that the row is locked: of two workers here, the later one waits for the
             # commit of the other before it writes anything, and then finds the checkpoint moved.
             self._checkpoints.advance(
                 connection, partition, expected, page.read_to, len(page.events)
             )
-            self._handle(connection, page.events)
+            clear = self._is_clear(connection, partition, expected)
+            events = page.events
+            if not clear or self._discarded:
+                events, behind = self._without_parked(connection, events)
+                fewer = len(events) - len(page.events)
+                self._checkpoints.advance(connection, partition, page.read_to, page.read_to, fewer)
+            self._handling.all(connection, events)
             return page.read_to
 
         try:
             self._once(whole)
-        except _BatchFailed:
-            self._apply_one_by_one(partition, expected, page)
+        except HandlersFailed:
+            return self._apply_one_by_one(partition, expected, page)
+        if clear:
+            self._clear[partition] = page.read_to
+        self._tell_waiting(behind)
+        return page.read_to
 
     def _once(self, write: Callable[[Connection], int]) -> None:
         """Commit what `write` does, once, also where the database goes away meanwhile.
@@ -87,54 +124,120 @@ class Batches:
 
         self._patience(attempt)
 
-    def _apply_one_by_one(self, partition: Partition, expected: int, page: Page) -> None:
-        failure: HandlerFailed | None = None
+    def _is_clear(self, connection: Connection, partition: Partition, expected: int) -> bool:
+        """Whether no event of a partition is parked; the checkpoint's row is locked."""
+        if self._discarded is None:
+            self._discarded = self._letters.discarded(connection)
+        if self._clear.get(partition) == expected:
+            return True
+        return not self._letters.any_open(connection, partition)
+
+    def _without_parked(
+        self, connection: Connection, events: Sequence[RecordedEvent]
+    ) -> tuple[list[RecordedEvent], int]:
+        """The events to handle, and how many were parked; discarded ones are left out."""
+        held = self._letters.held(connection, {recorded.aggregate_id for recorded in events})
+        wanted = [it for it in events if not self._was_discarded(it)]
+        behind = [Parked(it, None) for it in wanted if it.aggregate_id in held]
+        self._letters.park(connection, behind)
+        return [it for it in wanted if it.aggregate_id not in held], len(behind)
+
+    def _was_discarded(self, recorded: RecordedEvent) -> bool:
+        return bool(self._discarded) and recorded.event_id in (self._discarded or ())
+
+    def _apply_one_by_one(self, partition: Partition, expected: int, page: Page) -> int:
+        """Pass over the page until all of it is handled or parked; see `apply`."""
+        before = 0
+        while True:
+            stopped = self._pass_over(partition, expected, page, before)
+            if stopped is None:
+                return page.read_to
+            recorded, error, before = stopped
+            if self._stops:
+                raise self._failed(recorded, error) from error
+            expected = recorded.position.offset - 1
+            page = Page([it for it in page.events if it.position.offset > expected], page.read_to)
+            if self._patience.pause(self._attempts.pause_after(before)):
+                return expected
+
+    def _pass_over(
+        self, partition: Partition, expected: int, page: Page, before: int
+    ) -> _Stopped | None:
+        """Handle events one by one, up to one that fails and is not to be parked yet.
+
+        Parameters:
+            partition: of the log.
+            expected: where the checkpoint is.
+            page: what is left to handle.
+            before: how often its first event has failed.
+        """
+        stopped: _Stopped | None = None
+        parked: list[Parked] = []
 
         def until_it_fails(connection: Connection) -> int:
-            nonlocal failure
+            nonlocal stopped, parked
             self._checkpoints.advance(connection, partition, expected, expected, 0)  # locks it
-            failure, good, to = None, 0, page.read_to
+            self._is_clear(connection, partition, expected)  # learns what was discarded
+            held = self._letters.held(connection, {it.aggregate_id for it in page.events})
+            stopped, parked, good = None, [], 0
             for recorded in page.events:
-                failure = self._try(connection, recorded)
-                if failure is not None:
-                    to = recorded.position.offset - 1
+                if self._was_discarded(recorded):
+                    continue
+                if recorded.aggregate_id in held:
+                    parked.append(Parked(recorded, None))
+                    continue
+                error = self._handling.one(connection, recorded)
+                if error is None:
+                    good += 1
+                    continue
+                attempts = 1 + (before if recorded is page.events[0] else 0)
+                if self._stops or self._attempts.may_try_again(attempts):
+                    stopped = _Stopped(recorded, error, attempts)
                     break
-                good += 1
+                held.add(recorded.aggregate_id)
+                parked.append(Parked(recorded, failure_of(error, attempts)))
+            self._letters.park(connection, parked)
+            to = page.read_to if stopped is None else stopped.recorded.position.offset - 1
             self._checkpoints.advance(connection, partition, expected, to, good)
             return to
 
         self._once(until_it_fails)
-        if failure is not None:
-            raise failure from failure.__cause__
+        failed = [it.recorded for it in parked] + ([stopped.recorded] if stopped else [])
+        if before and page.events[0] not in failed:
+            self._attempts.recovered()
+        self._tell(parked)
+        return stopped
 
-    def _try(self, connection: Connection, recorded: RecordedEvent) -> HandlerFailed | None:
-        try:
-            with connection.begin_nested():
-                self._handle(connection, [recorded])
-        except _BatchFailed as error:
-            cause = error.__cause__ or error
-            failure = HandlerFailed(
-                self._name,
-                recorded.type,
-                recorded.aggregate_id,
-                recorded.version,
-                str(recorded.position),
-                cause,
-            )
-            failure.__cause__ = cause
-            return failure
-        return None
-
-    def _handle(self, connection: Connection, events: list[RecordedEvent]) -> None:
-        transaction = Transaction(connection, self._statements)
-        dispatch = self._dispatch
-        try:
-            for recorded in events:
-                for handler in dispatch(type(recorded.event)):
-                    handler(recorded, transaction)
-            transaction.flush()
-        except Exception as error:
-            failure = self._models.translate(error)
+    def _tell(self, parked: Collection[Parked]) -> None:
+        """Tell people, and the count of attempts, what was parked."""
+        for recorded, failure in parked:
             if failure is not None:
-                raise failure from error
-            raise _BatchFailed from error
+                self._attempts.parked()
+                _LOG.error(
+                    "projection %s parked %s, %s version %d at %s, after %d attempt(s): %s. Later "
+                    "events of %s wait behind it; mend the handler, then run: eventkit "
+                    "dead-letters retry",
+                    self._name,
+                    recorded.type,
+                    recorded.aggregate_id,
+                    recorded.version,
+                    recorded.position,
+                    failure.attempts,
+                    failure.error,
+                    recorded.aggregate_id,
+                )
+        self._tell_waiting(sum(failure is None for _, failure in parked))
+
+    def _tell_waiting(self, events: int) -> None:
+        if events:
+            _LOG.warning("projection %s: %d event(s) wait behind parked ones", self._name, events)
+
+    def _failed(self, recorded: RecordedEvent, error: BaseException) -> HandlerFailed:
+        return HandlerFailed(
+            self._name,
+            recorded.type,
+            recorded.aggregate_id,
+            recorded.version,
+            str(recorded.position),
+            error,
+        )

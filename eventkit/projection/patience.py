@@ -28,6 +28,10 @@ class Patience:
         self._seconds = seconds
         self._stop = stop or threading.Event()
 
+    def pause(self, seconds: float) -> bool:
+        """Wait; returns whether to stop."""
+        return self._stop.wait(seconds)
+
     def __call__(self, operation: Callable[[], T]) -> T:
         """Call it until it succeeds; returns what it does.
 

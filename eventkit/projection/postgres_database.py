@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 
 from eventkit.errors import InvalidUrl, ReadModelError
-from eventkit.projection.builds import METADATA
+from eventkit.projection.metadata import METADATA
 from eventkit.projection.postgres_failures import translate
 
 _STATEMENT_SECONDS = 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast, get_args
 
 from sqlalchemy import Table
 
@@ -19,6 +19,8 @@ BoundHandler = Callable[[RecordedEvent, Any], object]
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 RESERVED = "eventkit_"
 """How the tables begin that eventkit keeps beside the read models."""
+
+OnFailure = Literal["park", "stop"]
 
 
 class Projection:
@@ -44,11 +46,15 @@ class Projection:
         name: what the projection is called in commands and in the database.
         version: raise it when the handlers change; the read model then asks to be rebuilt.
         categories: the categories to read; None reads all.
+        on_failure: what happens when a handler fails at an event again and again. "park" notes it
+            as a dead letter, with all later events of its aggregate, and goes on with the others;
+            "stop" ends the run.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     categories: ClassVar[Sequence[str] | None] = None
+    on_failure: ClassVar[OnFailure] = "park"
 
     _eventkit_handlers: ClassVar[Mapping[str, tuple[type[Event], ...]]] = {}
     _eventkit_tables: ClassVar[Mapping[str, Table]] = {}
@@ -87,6 +93,8 @@ def _check(cls: type[Projection]) -> None:
         )
     if type(cls.version) is not int or cls.version < 1:
         raise InvalidProjection(f"{what}: version is 1, 2, 3, ..., not {cls.version!r}")
+    if cls.on_failure not in get_args(OnFailure):
+        raise InvalidProjection(f'{what}: on_failure is "park" or "stop", not {cls.on_failure!r}')
     _check_categories(cls)
     _check_tables(cls)
     if not cls._eventkit_handlers:

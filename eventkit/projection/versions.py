@@ -17,6 +17,7 @@ from eventkit.projection.builds import (
     with_role,
 )
 from eventkit.projection.checkpoints import forget_checkpoints
+from eventkit.projection.dead_letters_table import forget_parked, inherit_discarded
 from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
 
@@ -66,6 +67,8 @@ def rebuild_live(connection: Connection, projection: Projection) -> None:
     if live is not None:
         _remove(connection, projection.name, live)
     add_build(connection, projection, "live", "building" if live is None else "rebuilding")
+    if own is None:
+        inherit_discarded(connection, projection.name, projection.version)
 
 
 def _not_live(projection: Projection, own: Build) -> str:
@@ -114,6 +117,8 @@ def begin_beside(connection: Connection, projection: Projection) -> Build:
         if _fits(connection, projection, own):
             return own
         _remove(connection, name, own)
+    else:
+        inherit_discarded(connection, name, projection.version)
     return add_build(connection, projection, "beside", "building")
 
 
@@ -142,4 +147,5 @@ def clear_build(connection: Connection, projection: Projection) -> Build:
 def _remove(connection: Connection, name: str, build: Build) -> None:
     # In the order in which a worker takes its locks, or the two wait for each other.
     forget_checkpoints(connection, name, build.version)
+    forget_parked(connection, name, build.version)
     remove_build(connection, name, build)

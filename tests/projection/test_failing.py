@@ -21,6 +21,8 @@ Fail = Callable[[Balances, RecordedEvent, Transaction], object]
 class Failing(Balances):
     """Fails on one event, in a way of its own."""
 
+    on_failure = "stop"
+
     def __init__(self, fail: Fail) -> None:
         self._fail = fail
 

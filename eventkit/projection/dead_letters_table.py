@@ -1,0 +1,320 @@
+"""Where parked events are noted, in the database of the read model.
+
+A letter is a pointer: the place of the event in the log, and why it is not in the read model. The
+event itself stays in the log alone. Letters belong to a projection's version, as its checkpoints
+do, so a build beside the live one has its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Literal, NamedTuple, TypeVar
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Index,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    delete,
+    exists,
+    func,
+    insert,
+    inspect,
+    select,
+    update,
+)
+
+from eventkit.events import Position, RecordedEvent
+from eventkit.projection.metadata import METADATA
+from eventkit.projection.source import Partition
+
+Kind = Literal["handler", "effect"]
+State = Literal["failed", "waiting", "discarded"]
+
+_Value = TypeVar("_Value")
+_IN_ONE_QUERY = 500
+"""Values in one IN list; databases limit the parameters of a statement."""
+
+_LETTERS = Table(
+    "eventkit_dead_letters",
+    METADATA,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("projection", String(100), nullable=False),
+    Column("version", Integer, nullable=False),  # 0 for an effect: it belongs to all versions
+    Column("kind", String(20), nullable=False),
+    Column("topic", String(249), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("aggregate_id", Text, nullable=False),
+    Column("aggregate_version", BigInteger, nullable=False),
+    Column("event_id", String(36), nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("failed_in", Text),
+    Column("error", Text),
+    Column("traceback", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("parked_at", DateTime, nullable=False),  # UTC, as all moments here
+    Column("tried_at", DateTime),
+    Column("reason", Text),
+)
+Index(
+    "eventkit_dead_letters_place",
+    *(_LETTERS.c[name] for name in ("projection", "version", "kind", "topic", "partition")),
+    _LETTERS.c.offset,
+    unique=True,
+)
+Index(
+    "eventkit_dead_letters_aggregate",
+    *(_LETTERS.c[name] for name in ("projection", "version", "kind", "aggregate_id")),
+)
+_IS_OPEN = _LETTERS.c.state != "discarded"
+
+
+class DeadLetter(NamedTuple):
+    """An event that is not in the read model, or whose effects are not done, and why.
+
+    `kind` tells which of the two. `state` is one of
+
+    - failed: a handler raised at this event; `error` and `traceback` say what;
+    - waiting: an earlier event of its aggregate is parked, and order is kept;
+    - discarded: it was given up, for the `reason`.
+
+    `failed_in` is the name of the effect at which a retry begins, `attempts` how often the event
+    was tried, `version` that of the projection, 0 for effects, which all versions share.
+    """
+
+    number: int
+    projection: str
+    version: int
+    kind: Kind
+    position: Position
+    aggregate_id: str
+    aggregate_version: int
+    event_id: UUID
+    event_type: str
+    state: State
+    failed_in: str | None
+    error: str | None
+    traceback: str | None
+    attempts: int
+    parked_at: datetime
+    tried_at: datetime | None
+    reason: str | None
+
+
+class Failure(NamedTuple):
+    """What a handler raised, in words.
+
+    `attempts` counts the tries so far, `failed_in` names the effect.
+    """
+
+    error: str
+    traceback: str
+    attempts: int
+    failed_in: str | None = None
+
+
+class Parked(NamedTuple):
+    """An event to park; without a failure it waits behind another."""
+
+    recorded: RecordedEvent
+    failure: Failure | None
+
+
+class Letters:
+    """The letters of one version of a projection, of one kind.
+
+    Parameters:
+        projection: its name.
+        version: its version, 0 for effects.
+        kind: of the letters.
+    """
+
+    def __init__(self, projection: str, version: int, kind: Kind = "handler") -> None:
+        self._ours = {"projection": projection, "version": version, "kind": kind}
+        self._mine = (
+            (_LETTERS.c.projection == projection)
+            & (_LETTERS.c.version == version)
+            & (_LETTERS.c.kind == kind)
+        )
+
+    def park(self, connection: Connection, parked: Sequence[Parked]) -> None:
+        """Note events; call it in the transaction that moves the checkpoint past them."""
+        if parked:
+            connection.execute(insert(_LETTERS), [self._row(*one) for one in parked])
+
+    def _row(self, recorded: RecordedEvent, failure: Failure | None) -> dict[str, Any]:
+        position = recorded.position
+        return {
+            **self._ours,
+            "topic": position.topic,
+            "partition": position.partition,
+            "offset": position.offset,
+            "aggregate_id": recorded.aggregate_id,
+            "aggregate_version": recorded.version,
+            "event_id": str(recorded.event_id),
+            "event_type": recorded.type,
+            "parked_at": _now(),
+            **_told(failure),
+        }
+
+    def any_open(self, connection: Connection, partition: Partition) -> bool:
+        """Whether any event of a partition is parked."""
+        table = _LETTERS.c
+        there = (table.topic == partition.topic) & (table.partition == partition.number)
+        found = select(exists().where(self._mine, there, _IS_OPEN))
+        return bool(connection.execute(found).scalar())
+
+    def held(self, connection: Connection, aggregates: Collection[str]) -> set[str]:
+        """Those of the aggregates of which an event is parked."""
+        column = _LETTERS.c.aggregate_id
+        return {
+            name
+            for part in _parts(aggregates)
+            for name in connection.execute(
+                select(column).distinct().where(self._mine, _IS_OPEN, column.in_(part))
+            ).scalars()
+        }
+
+    def discarded(self, connection: Connection) -> frozenset[UUID]:
+        """The ids of the events that were given up."""
+        found = select(_LETTERS.c.event_id).where(self._mine, ~_IS_OPEN)
+        return frozenset(UUID(text) for text in connection.execute(found).scalars())
+
+    def next_of(self, connection: Connection, aggregate_id: str, limit: int) -> list[DeadLetter]:
+        """The first parked events of an aggregate, in order."""
+        found = (
+            select(_LETTERS)
+            .where(self._mine, _IS_OPEN, _LETTERS.c.aggregate_id == aggregate_id)
+            .order_by(_LETTERS.c.aggregate_version)
+            .limit(limit)
+        )
+        return [_letter(row) for row in connection.execute(found)]
+
+    def remove(self, connection: Connection, numbers: Iterable[int]) -> None:
+        """Forget letters whose events were handled."""
+        for part in _parts(numbers):
+            connection.execute(delete(_LETTERS).where(_LETTERS.c.number.in_(part)))
+
+    def failed_again(self, connection: Connection, number: int, failure: Failure) -> None:
+        """Note a further try that failed."""
+        told = _told(failure) | {"attempts": _LETTERS.c.attempts + failure.attempts}
+        connection.execute(update(_LETTERS).where(_LETTERS.c.number == number).values(told))
+
+    def discard(self, connection: Connection, number: int, reason: str) -> None:
+        """Give an event up; its record stays."""
+        connection.execute(
+            update(_LETTERS)
+            .where(_LETTERS.c.number == number)
+            .values(state="discarded", reason=storable(reason), tried_at=_now())
+        )
+
+
+def find_letters(
+    connection: Connection, projections: Collection[str] | None = None
+) -> Iterator[DeadLetter]:
+    """The letters of projections, all unless given, in the order of the log within each."""
+    order = ("projection", "version", "kind", "topic", "partition", "offset")
+    found = select(_LETTERS).order_by(*(_LETTERS.c[name] for name in order))
+    if projections is not None:
+        found = found.where(_LETTERS.c.projection.in_(projections))
+    if inspect(connection).has_table(_LETTERS.name):
+        yield from map(_letter, connection.execute(found))
+
+
+def find_letter(connection: Connection, number: int) -> DeadLetter | None:
+    """One letter, or None."""
+    if not inspect(connection).has_table(_LETTERS.name):
+        return None
+    row = connection.execute(select(_LETTERS).where(_LETTERS.c.number == number)).one_or_none()
+    return None if row is None else _letter(row)
+
+
+def count_parked(connection: Connection, projection: str, version: int) -> Mapping[Partition, int]:
+    """How many events are parked in each partition, for handlers of this version or for effects."""
+    table = _LETTERS.c
+    if not inspect(connection).has_table(_LETTERS.name):
+        return Counter()
+    place = (table.topic, table.partition)
+    found = (
+        select(*place, func.count())
+        .where(table.projection == projection, table.version.in_([version, 0]), _IS_OPEN)
+        .group_by(*place)
+    )
+    return Counter({Partition(*there): count for *there, count in connection.execute(found)})
+
+
+def forget_parked(connection: Connection, projection: str, version: int) -> None:
+    """Remove the letters of a build that goes away; the record of what was discarded stays."""
+    mine = (_LETTERS.c.projection == projection) & (_LETTERS.c.version == version)
+    connection.execute(delete(_LETTERS).where(mine, _IS_OPEN))
+
+
+def inherit_discarded(connection: Connection, projection: str, version: int) -> None:
+    """Let a version that is new begin with what the others gave up until now.
+
+    Not later: a build that has handled such an event by then would not be the same when it is made
+    again.
+    """
+    table = _LETTERS.c
+    mine = (table.projection == projection) & (table.kind == "handler")
+    copied = [column for column in _LETTERS.columns if column.name not in {"number", "version"}]
+    others = select(*copied).where(mine, table.version != version, ~_IS_OPEN)
+    rows = {row.event_id: row for row in connection.execute(others.order_by(table.version))}
+    own = select(table.event_id).where(mine, table.version == version)
+    new = rows.keys() - set(connection.execute(own).scalars())
+    if new:
+        connection.execute(
+            insert(_LETTERS),
+            [{**rows[event_id]._mapping, "version": version} for event_id in sorted(new)],  # noqa: SLF001
+        )
+
+
+def _parts(values: Iterable[_Value]) -> Iterator[list[_Value]]:
+    rest = iter(values)
+    while part := list(islice(rest, _IN_ONE_QUERY)):
+        yield part
+
+
+def storable(text: str) -> str:
+    """A text that every database takes: no NUL, no lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _told(failure: Failure | None) -> dict[str, Any]:
+    if failure is None:
+        empty = dict.fromkeys(("failed_in", "error", "traceback", "tried_at"))
+        return {"state": "waiting", "attempts": 0, **empty}
+    return {
+        "state": "failed",
+        "attempts": failure.attempts,
+        "failed_in": failure.failed_in,
+        "error": storable(failure.error),
+        "traceback": storable(failure.traceback),
+        "tried_at": _now(),
+    }
+
+
+def _letter(row: Row[Any]) -> DeadLetter:
+    values = dict(row._mapping)  # noqa: SLF001 - public, despite its name
+    position = Position(*(values.pop(name) for name in ("topic", "partition", "offset")))
+    values["event_id"] = UUID(values["event_id"])
+    for name in ("parked_at", "tried_at"):
+        if values[name] is not None:
+            values[name] = values[name].replace(tzinfo=UTC)
+    return DeadLetter(position=position, **values)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

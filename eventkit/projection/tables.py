@@ -73,7 +73,7 @@ def _rename_parts(table: Table, suffix: str) -> None:
         return
     for index in table.indexes:
         if index.name is not None:
-            index.name = with_suffix(index.name, suffix)
+            index.name = quoted_name(with_suffix(index.name, suffix), None)
     for constraint in table.constraints:
         own_room = isinstance(constraint, ForeignKeyConstraint | CheckConstraint)
         if isinstance(constraint.name, str) and not own_room:

@@ -13,6 +13,7 @@ from eventkit.projection.builds import (
     find_build,
     live_build,
     prepare,
+    projections_in,
     remove_build,
     with_role,
 )
@@ -20,6 +21,7 @@ from eventkit.projection.checkpoints import forget_checkpoints
 from eventkit.projection.dead_letters_table import forget_parked, inherit_discarded
 from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
+from eventkit.projection.versions_postgres import keeping_grants
 
 
 def open_build(projection: Projection, models: ReadModels) -> Build:
@@ -64,9 +66,12 @@ def rebuild_live(connection: Connection, projection: Projection) -> None:
     live, own = live_build(builds), builds.get(projection.version)
     if own is not None and own.role != "live":
         raise ProjectionError(_not_live(projection, own))
-    if live is not None:
-        _remove(connection, projection.name, live)
-    add_build(connection, projection, "live", "building" if live is None else "rebuilding")
+    if live is None:
+        add_build(connection, projection, "live", "building")
+        return
+    with keeping_grants(connection, live.tables):
+        remove_version(connection, projection.name, live)
+        add_build(connection, projection, "live", "rebuilding")
     if own is None:
         inherit_discarded(connection, projection.name, projection.version)
 
@@ -116,7 +121,7 @@ def begin_beside(connection: Connection, projection: Projection) -> Build:
     if own is not None:
         if _fits(connection, projection, own):
             return own
-        _remove(connection, name, own)
+        remove_version(connection, name, own)
     else:
         inherit_discarded(connection, name, projection.version)
     return add_build(connection, projection, "beside", "building")
@@ -140,11 +145,29 @@ def clear_build(connection: Connection, projection: Projection) -> Build:
     own = builds_of(connection, projection.name).get(projection.version)
     if own is None:
         raise CheckpointMoved(projection.name, 0, None)
-    _remove(connection, projection.name, own)
-    return add_build(connection, projection, own.role, "rebuilding")
+    with keeping_grants(connection, own.physical.values()):
+        remove_version(connection, projection.name, own)
+        return add_build(connection, projection, own.role, "rebuilding")
 
 
-def _remove(connection: Connection, name: str, build: Build) -> None:
+def known_builds(connection: Connection, name: str, where: str) -> dict[int, Build]:
+    """The builds of a projection that has some.
+
+    Raises:
+        ProjectionError: it has none.
+    """
+    builds = builds_of(connection, name)
+    if not builds:
+        known = ", ".join(projections_in(connection)) or "none"
+        raise ProjectionError(
+            f"no projection {name!r} has run into {where}; it holds: {known}. "
+            f"Run it first: eventkit projection run {name}"
+        )
+    return builds
+
+
+def remove_version(connection: Connection, name: str, build: Build) -> None:
+    """Remove the tables of a build, and all that is known of it."""
     # In the order in which a worker takes its locks, or the two wait for each other.
     forget_checkpoints(connection, name, build.version)
     forget_parked(connection, name, build.version)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from types import FrameType
 
@@ -13,11 +13,21 @@ from eventkit.cli.interrupts import handling
 from eventkit.cli.progress import events_progress, reporting
 from eventkit.projection import Runner
 
+_LOOK = 0.2
+"""Seconds of one wait. After SIGCONT the system may give a SIGTERM to another thread; Python then
+notes it, and calls the handler in this thread as soon as it comes out of a wait."""
 
-def follow(runners: Mapping[str, Runner]) -> dict[str, int]:
+
+def follow(
+    runners: Mapping[str, Runner], is_over: Callable[[], bool] = lambda: False
+) -> dict[str, int]:
     """Run each in a thread of its own until Ctrl-C, SIGTERM or the first failure.
 
     The batches at work are finished first. Returns how many events each handled.
+
+    Parameters:
+        runners: by name.
+        is_over: asked now and then; ends it as a signal does.
 
     Raises: what the first of them that failed raised.
     """
@@ -36,6 +46,9 @@ def follow(runners: Mapping[str, Runner]) -> dict[str, int]:
                 name: threads.submit(runner.follow, stop, reporting(progress, name))
                 for name, runner in runners.items()
             }
-            wait(following.values(), return_when=FIRST_EXCEPTION)
-            stop.set()
+            running = set(following.values())
+            while running:
+                ended, running = wait(running, _LOOK, return_when=FIRST_EXCEPTION)
+                if is_over() or any(it.exception() is not None for it in ended):
+                    stop.set()
         return {name: future.result() for name, future in following.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,9 +16,11 @@ from eventkit.cli.options import Json
 from eventkit.cli.output import complain, instant, say, say_json, show_table
 from eventkit.cli.progress import events_progress, reporting
 from eventkit.cli.session import Session, session_of
+from eventkit.cli.workers import Place, run_workers
 from eventkit.projection import Progress, Projection, ReadModels, Runner
 from eventkit.projection.progress import Report
-from eventkit.projection.projection import tables_of
+from eventkit.projection.projection import handled_events, tables_of
+from eventkit.projection.runner import Share
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -58,6 +61,15 @@ def run(
         bool,
         typer.Option("--follow", help="Go on with new events until Ctrl-C or SIGTERM."),
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Processes that share the partitions of a log on Kafka."
+        ),
+    ] = 1,
+    place: Annotated[
+        Place | None, typer.Option("--worker", parser=Place.parse, hidden=True)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Bring read models up to the end of the log, from where they were.
@@ -65,16 +77,38 @@ def run(
     Each batch of events and the place where it ends are committed together: whatever happens, each
     event counts once, and a run that was interrupted goes on when it is run again.
 
+    With --follow, workers of all hosts that write into the same database share the partitions
+    through the consumer group NAME.vVERSION: start as many as you like, anywhere. SIGTERM ends one
+    after the batch at work. When one of the processes of --workers fails, all end with its code.
+
     Example: eventkit --app projections.permits projection run open_permits
     """
     session = session_of(context)
+    if workers > 1:
+        arguments = [*(names or []), *["--follow"] * follow_log, *["--json"] * as_json]
+        run_workers(session, ["projection", "run", *arguments], workers)
+        return
     with _runners(session, _chosen(session, names)) as runners:
         if follow_log:
-            complain(f"following {session.store_url} into {session.read_models_url}", label="")
-            handled = follow(runners)
+            for runner in runners.values():
+                complain(_introduction(session, runner, place), label="")
+            handled = follow(runners, lambda: place is not None and place.is_orphan)
         else:
-            handled = _one_by_one(runners, Runner.run)
+            share = None if place is None else Share(place.number, place.of)
+            handled = _one_by_one(runners, lambda it, report: it.run(report, share))
         _show_handled(runners, handled, as_json=as_json)
+
+
+def _introduction(session: Session, runner: Runner, place: Place | None) -> str:
+    """What follows the log, which events it handles, where it stands."""
+    status, projection = runner.status(), runner.projection
+    events = dict.fromkeys(it.__name__ for it in handled_events(projection))
+    worker = "" if place is None else f", worker {place.number} of {place.of}"
+    return (
+        f"following {session.store_url} into {session.read_models_url}: {status.name} "
+        f"v{status.version}{worker}, process {os.getpid()}; handles {', '.join(events)}; "
+        f"{status.state}, at position {status.position:,} of {status.end:,}"
+    )
 
 
 @commands.command("rebuild")

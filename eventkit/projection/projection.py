@@ -151,7 +151,7 @@ def _handlers(projection: Projection) -> Mapping[str, tuple[type[Event], ...]]:
 def filter_of(projection: Projection, types: EventTypes) -> EventFilter:
     """The events the projection reads: the names its classes are or were recorded under."""
     categories = None if projection.categories is None else tuple(projection.categories)
-    classes = dict.fromkeys(_handled(projection))
+    classes = dict.fromkeys(handled_events(projection))
     if Event in classes:
         return EventFilter(categories=categories)
     types.bind_all(classes)
@@ -159,7 +159,8 @@ def filter_of(projection: Projection, types: EventTypes) -> EventFilter:
     return EventFilter(types=tuple(names), categories=categories)
 
 
-def _handled(projection: Projection) -> Iterator[type[Event]]:
+def handled_events(projection: Projection) -> Iterator[type[Event]]:
+    """The classes it has handlers for, with all that are derived from them."""
     for classes in _handlers(projection).values():
         for cls in classes:
             yield from with_subclasses(cls)

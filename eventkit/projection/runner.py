@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import NamedTuple
 
 from eventkit.errors import CheckpointMoved, InvalidProjection
 from eventkit.projection.follower import Follower
@@ -17,6 +18,13 @@ from eventkit.projection.worker import Worker
 from eventkit.store import EventStore
 
 _LOG = logging.getLogger(__name__)
+
+
+class Share(NamedTuple):
+    """Which part of the partitions one of several takes: the first of three is `Share(1, 3)`."""
+
+    number: int
+    of: int
 
 
 class Runner:
@@ -40,11 +48,17 @@ class Runner:
         self._source = source_of(store)
         self._models = models
 
-    def run(self, progress: Report | None = None) -> int:
+    @property
+    def projection(self) -> Projection:
+        """What it runs."""
+        return self._projection
+
+    def run(self, progress: Report | None = None, share: Share | None = None) -> int:
         """Catch up to the end of the log as it is now; goes on where an earlier call ended.
 
         Parameters:
             progress: called with a `Progress` at the start and after each batch.
+            share: the part of the partitions to take; all unless given.
 
         Returns how many events were handled.
 
@@ -54,7 +68,10 @@ class Runner:
             ReadModelError: the database cannot be used.
         """
         worker = Worker(self._projection, self._source, self._models)
-        ends = worker.ends(worker.partitions)
+        everything = worker.ends(worker.partitions)
+        if share is not None:
+            worker.take(worker.partitions[share.number - 1 :: share.of])
+        ends = {partition: everything[partition] for partition in worker.offsets}
         total = sum(ends.values()) - sum(worker.offsets.values())
         meter = Meter(progress)
         meter.show(0, total)
@@ -67,7 +84,7 @@ class Runner:
                     worker.refresh()
                 left = sum(max(0, ends[part] - worker.offsets[part]) for part in ends)
                 meter.show(total - left, total)
-        worker.finish(ends)
+        worker.finish(everything)
         return worker.handled.total()
 
     def follow(self, stop: threading.Event, progress: Report | None = None) -> int:

@@ -1,0 +1,144 @@
+"""Workers share the partitions: whatever dies, freezes or restarts, each event counts once."""
+
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka.admin import AdminClient
+
+from eventkit.kafka.cluster import Cluster as Connection
+from eventkit.kafka.names import Names
+from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.store import KafkaStore
+from eventkit.kafka.topics import Topics
+from eventkit.projection import ReadModels
+from tests.kafka.conftest import QUICK
+from tests.kafka.ledger import folded, held
+from tests.kafka.worker_kit import SECONDS, Workers, fill, growing, handled, is_current, until
+from tools.broker.cluster import Cluster
+
+ACCOUNTS, PARTITIONS = 12, 4
+SESSION = 6.0
+"""Seconds, the shortest session that brokers allow."""
+
+
+class Log:
+    """A log of its own on a broker, its read models, and its workers."""
+
+    def __init__(self, address: str, models_url: str, folder: Path) -> None:
+        self.address = address
+        self.prefix = f"{uuid.uuid4().hex}."
+        self.group = f"{self.prefix}ledger.v1"
+        settings = KafkaSettings(address, QUICK)
+        Topics(Connection(settings), Names(self.prefix)).create("account", PARTITIONS, 1)
+        self.store = KafkaStore(settings, index=folder / "writer.db", prefix=self.prefix)
+        self.models = ReadModels(models_url)
+        options = f"prefix={self.prefix}&session.timeout.ms={SESSION * 1000:.0f}"
+        options += "&fetch.wait.max.ms=10"
+        self.url = f"kafka://{address}?{options}"
+        self.workers = Workers(f"{self.url}&index={folder}/index.db", models_url, folder)
+        self.admin = AdminClient({"bootstrap.servers": address})
+
+    def close(self) -> None:
+        self.workers.__exit__()
+        self.models.close()
+        self.store.close()
+
+    def members(self) -> list[set[int]]:
+        """The partitions of each member of the group."""
+        group = self.admin.describe_consumer_groups([self.group])[self.group].result(SECONDS)
+        return [{it.partition for it in one.assignment.topic_partitions} for one in group.members]
+
+    def is_shared(self, workers: int) -> bool:
+        """Whether each of so many workers has its part of the partitions."""
+        found = self.members()
+        return [len(it) for it in found] == [PARTITIONS // workers] * workers
+
+    def is_current(self) -> bool:
+        return is_current(self.store, self.models)
+
+    def handled(self) -> int:
+        return handled(self.store, self.models) if self.models.exists() else 0
+
+    def committed(self) -> dict[int, int]:
+        """What the group has committed, by partition."""
+        asked = [ConsumerGroupTopicPartitions(self.group)]
+        found = self.admin.list_consumer_group_offsets(asked)[self.group].result(SECONDS)
+        return {it.partition: it.offset for it in found.topic_partitions or []}
+
+    def ends(self) -> dict[int, int]:
+        """Where the partitions end for a reader of what is committed."""
+        applied = self.store._view.applied
+        return {part: end for (_, part), end in applied.items() if end}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def models_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/read-models.db"
+    url: str = request.getfixturevalue("database")
+    return url
+
+
+@pytest.fixture
+def log(kafka_address: str, tmp_path: Path) -> Iterator[Log]:
+    """With read models in SQLite."""
+    log = Log(kafka_address, f"sqlite:///{tmp_path}/read-models.db", tmp_path)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def breakable(broker: Cluster, models_url: str, tmp_path: Path) -> Iterator[Log]:
+    """On a broker that the test may restart; once for each kind of database."""
+    log = Log(broker.bootstrap, models_url, tmp_path)
+    yield log
+    log.close()
+
+
+def test_whatever_dies_or_freezes_each_event_counts_once(breakable: Log, broker: Cluster) -> None:
+    log = breakable
+    fill(log.store, ACCOUNTS, rounds=20)
+    with growing(log.store, ACCOUNTS):
+        dying, frozen = log.workers.start(), log.workers.start()
+        until(lambda: log.is_shared(2))
+        before = log.handled()
+        until(lambda: log.handled() > before)
+        dying.kill()
+        until(lambda: log.is_shared(1))  # the partitions of the dead one are the other's
+        third = log.workers.start()
+        until(lambda: log.is_shared(2))
+        frozen.send_signal(signal.SIGSTOP)
+        until(lambda: log.is_shared(1))
+        before = log.handled()
+        until(lambda: log.handled() > before)
+        frozen.send_signal(signal.SIGCONT)
+        until(lambda: log.is_shared(2))
+        broker.restart(1)
+        before = log.handled()
+        until(lambda: log.handled() > before)
+    until(log.is_current)
+    assert log.workers.end(frozen, third) == [0, 0]
+    assert held(log.models) == folded(log.store)
+
+
+def test_the_offsets_of_the_group_follow_the_checkpoint_to_the_end(log: Log) -> None:
+    fill(log.store, ACCOUNTS, rounds=3)
+    worker = log.workers.start()
+    until(lambda: log.committed() == log.ends())
+    assert log.workers.end(worker) == [0]
+    assert (log.committed(), log.members()) == (log.ends(), [])
+
+
+def test_a_worker_that_is_told_to_stop_hands_its_partitions_over_at_once(log: Log) -> None:
+    leaving, staying = log.workers.start(), log.workers.start()
+    until(lambda: log.is_shared(2))
+    assert log.workers.end(leaving) == [0]
+    until(lambda: log.is_shared(1), SESSION / 2)
+    fill(log.store, ACCOUNTS, rounds=3)
+    until(log.is_current)
+    assert log.workers.end(staying) == [0]
+    assert held(log.models) == folded(log.store)

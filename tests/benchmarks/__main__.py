@@ -44,10 +44,12 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=main.__doc__)
-    parser.add_argument("what", nargs="*", default=["embedded", "kafka"], help="embedded, kafka")
+    everything = ["embedded", "kafka", "projections"]
+    parser.add_argument("what", nargs="*", default=everything, help=", ".join(everything))
     parser.add_argument("--rounds", type=int, default=5, help="how often each figure is measured")
     parser.add_argument("--events", type=int, default=1_000_000, help="of the log that is read")
     parser.add_argument("--memory", type=int, default=200_000, help="appends to see memory stay")
+    parser.add_argument("--peer-events", type=int, default=5_000, help="that the peer projects")
     parser.add_argument("--only", help="of Kafka: appending, waiting, contending, reading ...")
     return parser.parse_args()
 
@@ -55,13 +57,14 @@ def _options() -> argparse.Namespace:
 def _figures(options: argparse.Namespace) -> Iterator[Figure]:
     if "embedded" in options.what:
         yield from embedded_figures(options.rounds)
-    if "kafka" in options.what:
+    if {"kafka", "projections"}.intersection(options.what):
         yield from _on_kafka(options)
 
 
 def _on_kafka(options: argparse.Namespace) -> Iterator[Figure]:
     # Only here: whoever measures the embedded store needs no broker.
     from tests.benchmarks.kafka_figures import Bench  # noqa: PLC0415
+    from tests.benchmarks.projection_figures import ProjectionBench  # noqa: PLC0415
     from tools.broker.cluster import FULL_SPEED, Wanted  # noqa: PLC0415
     from tools.broker.from_jars import start_from_jars  # noqa: PLC0415
     from tools.postgres.sources import choose  # noqa: PLC0415
@@ -73,11 +76,17 @@ def _on_kafka(options: argparse.Namespace) -> Iterator[Figure]:
         server = choose().make()
         stack.callback(server.close)
         server.start()
-        bench = Bench(
-            broker.bootstrap, server.url, rounds=options.rounds, folder=folder,
-            events=options.events, memory=options.memory,
-        )  # fmt: skip
-        yield from getattr(bench, options.only)() if options.only else bench.figures()
+        if "kafka" in options.what:
+            bench = Bench(
+                broker.bootstrap, server.url, rounds=options.rounds, folder=folder,
+                events=options.events, memory=options.memory,
+            )  # fmt: skip
+            yield from getattr(bench, options.only)() if options.only else bench.figures()
+        if "projections" in options.what:
+            yield from ProjectionBench(
+                broker.bootstrap, server.url, rounds=options.rounds, folder=folder,
+                events=options.events, peer_events=options.peer_events,
+            ).figures()  # fmt: skip
 
 
 def _cells(figure: Figure) -> list[str]:

@@ -197,17 +197,20 @@ class EventsourcingOnPostgres(_Peer):
     """
 
     def __init__(self, url: str) -> None:
-        at = urlsplit(url)
-        super().__init__(
-            {
-                "PERSISTENCE_MODULE": "eventsourcing.postgres",
-                "POSTGRES_HOST": at.hostname or "",
-                "POSTGRES_PORT": str(at.port or 5432),
-                "POSTGRES_USER": at.username or "",
-                "POSTGRES_PASSWORD": at.password or "",
-                "POSTGRES_DBNAME": at.path.removeprefix("/"),
-                "POSTGRES_POOL_SIZE": PEER_POOL,
-                "POSTGRES_MAX_OVERFLOW": "0",
-                "POSTGRES_ENABLE_DB_FUNCTIONS": "y",
-            }
-        )
+        super().__init__(postgres_settings(url))
+
+
+def postgres_settings(url: str) -> dict[str, str]:
+    """How the peer is told of a database: `postgresql://user:password@host:port/name`."""
+    at = urlsplit(url)
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "POSTGRES_HOST": at.hostname or "",
+        "POSTGRES_PORT": str(at.port or 5432),
+        "POSTGRES_USER": at.username or "",
+        "POSTGRES_PASSWORD": at.password or "",
+        "POSTGRES_DBNAME": at.path.removeprefix("/"),
+        "POSTGRES_POOL_SIZE": PEER_POOL,
+        "POSTGRES_MAX_OVERFLOW": "0",
+        "POSTGRES_ENABLE_DB_FUNCTIONS": "y",
+    }

@@ -1,0 +1,74 @@
+"""A projection worker in a process of its own; begins when it is told to."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+import threading
+from pathlib import Path
+from time import perf_counter, process_time
+
+from eventkit import connect
+from eventkit.projection import Progress, ReadModels, Runner
+from eventkit.projection.runner import Share
+from tests.benchmarks.read_models import PROJECTIONS
+
+_SETTLED = 0.2
+"""The part of a rebuild after which memory should grow no more."""
+
+
+def main(url: str, models_url: str, name: str, number: str, workers: str) -> None:
+    """Run one share of a projection to the end of the log, or, as share 0, follow it.
+
+    Says that it is ready, waits for a line, works, and prints a line of JSON: how many events,
+    seconds, seconds of CPU, and bytes by which its memory grew after the first fifth.
+    """
+    with connect(url) as store, ReadModels(models_url) as models:
+        runner = Runner(PROJECTIONS[name](), store, models)
+        if not int(number):
+            _follow(runner)
+            return
+        _say("ready")
+        sys.stdin.readline()
+        memory: list[int] = []
+
+        def look(progress: Progress) -> None:
+            if not memory and progress.done >= progress.total * _SETTLED:
+                memory.append(resident())
+
+        began, cpu = perf_counter(), process_time()
+        events = runner.run(look, Share(int(number), int(workers)))
+        done = {
+            "events": events,
+            "seconds": perf_counter() - began,
+            "cpu": process_time() - cpu,
+            "grown": resident() - memory[0] if memory else 0,
+        }
+        _say(json.dumps(done))
+
+
+def resident() -> int:
+    """Bytes of memory of this process now; where that cannot be told, at most so far."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * resource.getpagesize()
+
+
+def _follow(runner: Runner) -> None:
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    _say("ready")
+    runner.follow(stop)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

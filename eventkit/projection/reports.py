@@ -139,3 +139,15 @@ def _report(row: Row[Any]) -> PartitionReport:
 
 def _utc(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.replace(tzinfo=UTC)
+
+
+def renumber_reports(connection: Connection, projection: str, version: int, number: int) -> None:
+    """Hand the reports to another build number: the rows stay, the tables get other names."""
+    ours = (_REPORTS.c.projection == projection) & (_REPORTS.c.version == version)
+    connection.execute(update(_REPORTS).where(ours).values(build=number))
+
+
+def forget_reports(connection: Connection, projection: str, version: int) -> None:
+    """Remove the reports of a build that goes away."""
+    ours = (_REPORTS.c.projection == projection) & (_REPORTS.c.version == version)
+    connection.execute(delete(_REPORTS).where(ours))

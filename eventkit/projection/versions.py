@@ -21,6 +21,7 @@ from eventkit.projection.checkpoints import forget_checkpoints
 from eventkit.projection.dead_letters_table import forget_parked, inherit_discarded
 from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
+from eventkit.projection.reports import forget_reports
 from eventkit.projection.versions_postgres import keeping_grants
 
 
@@ -171,4 +172,5 @@ def remove_version(connection: Connection, name: str, build: Build) -> None:
     # In the order in which a worker takes its locks, or the two wait for each other.
     forget_checkpoints(connection, name, build.version)
     forget_parked(connection, name, build.version)
+    forget_reports(connection, name, build.version)
     remove_build(connection, name, build)

@@ -40,6 +40,7 @@ from eventkit.projection.builds import (
 )
 from eventkit.projection.checkpoints import Checkpoints, renumber_checkpoints
 from eventkit.projection.read_models import ReadModels
+from eventkit.projection.reports import renumber_reports
 from eventkit.projection.tables import names_with
 from eventkit.projection.versions import known_builds, remove_version
 
@@ -128,6 +129,7 @@ def drop(
     """
 
     def attempt(connection: Connection) -> int:
+        prepare(connection)
         build = _to_drop(name, known_builds(connection, name, models.where), version)
         remove_version(connection, name, build)
         return build.version
@@ -254,6 +256,7 @@ def _renumbered(connection: Connection, exchange: _Exchange) -> tuple[int, int]:
     number = next_number(builds_of(connection, exchange.name))
     for build, new in ((exchange.live, number), (exchange.other, number + 1)):
         renumber_checkpoints(connection, exchange.name, build.version, new)
+        renumber_reports(connection, exchange.name, build.version, new)
     return number, number + 1
 
 

@@ -167,8 +167,16 @@ def _why_rebuild(connection: Connection, projection: Projection, build: Build) -
     return missing(connection, {names[name]: today[name] for name in today})
 
 
-def add_build(connection: Connection, projection: Projection, role: Role, state: State) -> Build:
+def add_build(
+    connection: Connection,
+    projection: Projection,
+    role: Role,
+    state: State,
+    replaced: Build | None = None,
+) -> Build:
     """Make the tables of a projection, empty, beside those of its other builds.
+
+    One that was removed for it in this transaction tells which numbers were given already.
 
     Raises:
         TableTaken: a table of that name is there and belongs to something else.
@@ -177,7 +185,8 @@ def add_build(connection: Connection, projection: Projection, role: Role, state:
     tables = ordered_tables(projection)
     full = [table.fullname for table in tables]
     beside = role != "live"
-    number = next_number(others)
+    gone = {} if replaced is None else {replaced.version: replaced}
+    number = max(next_number(others), next_number(gone))
     build = Build(
         projection.version,
         number,

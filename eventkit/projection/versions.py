@@ -72,7 +72,7 @@ def rebuild_live(connection: Connection, projection: Projection) -> None:
         return
     with keeping_grants(connection, live.tables):
         remove_version(connection, projection.name, live)
-        add_build(connection, projection, "live", "rebuilding")
+        add_build(connection, projection, "live", "rebuilding", live)
     if own is None:
         inherit_discarded(connection, projection.name, projection.version)
 
@@ -148,7 +148,7 @@ def clear_build(connection: Connection, projection: Projection) -> Build:
         raise CheckpointMoved(projection.name, 0, None)
     with keeping_grants(connection, own.physical.values()):
         remove_version(connection, projection.name, own)
-        return add_build(connection, projection, own.role, "rebuilding")
+        return add_build(connection, projection, own.role, "rebuilding", own)
 
 
 def known_builds(connection: Connection, name: str, where: str) -> dict[int, Build]:

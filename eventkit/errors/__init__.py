@@ -35,6 +35,7 @@ EventkitError
     ├── InvalidProjection        the class is written wrongly
     ├── HandlerFailed
     ├── CheckpointMoved          another worker runs the same projection
+    ├── ProjectionBehind         try again: it did not come to a position in time
     ├── RebuildNeeded            its tables were made by an earlier definition
     └── ReadModelError           the database of the read models
         ├── TableTaken           a table of this name belongs to somebody else
@@ -72,6 +73,7 @@ from eventkit.errors.projections import (
     CheckpointMoved,
     HandlerFailed,
     InvalidProjection,
+    ProjectionBehind,
     ProjectionError,
     ReadModelBusy,
     ReadModelError,
@@ -119,6 +121,7 @@ __all__ = [
     "MissingApply",
     "NotAnEventStore",
     "OutcomeUnknown",
+    "ProjectionBehind",
     "ProjectionError",
     "ReadModelBusy",
     "ReadModelError",

@@ -68,6 +68,21 @@ class RebuildNeeded(ProjectionError):
         self.projection, self.reason = projection, reason
 
 
+class ProjectionBehind(ProjectionError):
+    """A projection did not come to a position in time; it may a little later."""
+
+    retryable = True
+
+    def __init__(self, projection: str, position: str, timeout: float, offset: int | None) -> None:
+        where = "it has read nothing there" if offset is None else f"it is at {offset} there"
+        super().__init__(
+            f"projection {projection} has not come to {position} within {timeout:g} s; {where}. "
+            "See whether a worker runs: eventkit projection status"
+        )
+        self.projection, self.position, self.timeout = projection, position, timeout
+        self.offset = offset
+
+
 class ReadModelError(ProjectionError):
     """Something is wrong with the database of the read models."""
 

@@ -77,13 +77,14 @@ class Follower:
         return worker.handled.total()
 
     def _follow(self, worker: Worker, assignment: Assignment) -> None:
+        ends = worker.ends(worker.partitions)
         while not self._stop.is_set():
             seen = self._source.state()
-            if not self._round(worker, assignment):
-                if worker.offsets:
-                    worker.finish()
-                self._source.wait(seen, self._stop)
+            moved = self._round(worker, assignment)
+            worker.finish(ends)
             self._tell(worker)
+            if not moved:
+                self._source.wait(seen, self._stop)
 
     def _round(self, worker: Worker, assignment: Assignment) -> bool:
         """One batch of each partition; returns whether any had something new."""

@@ -11,8 +11,11 @@ from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from eventkit.errors import InvalidUrl, ReadModelError, ReadModelUnavailable
+from eventkit.events import Position
 from eventkit.projection.database import Database
+from eventkit.projection.projection import Projection
 from eventkit.projection.sqlite_database import SqliteDatabase
+from eventkit.projection.waiting import Waiting
 
 _HOW = "write sqlite:///read-models.db or postgresql://user:password@host:5432/database"
 
@@ -100,6 +103,26 @@ class ReadModels:
         with self.writing() as connection:
             self._database.lock_builds(connection)
             yield connection
+
+    def wait(
+        self, projection: str | type[Projection], position: Position, timeout: float = 10.0
+    ) -> None:
+        """Return when what readers read holds the event at a position: read your own write.
+
+        An event that the projection does not handle, or that was parked as a dead letter, counts
+        as held when the projection has passed it.
+
+        Parameters:
+            projection: its name or class.
+            position: as `Appended.position` tells it.
+            timeout: seconds.
+
+        Raises:
+            ProjectionBehind: it did not come so far in time.
+            ReadModelUnavailable: the database cannot be read.
+        """
+        name = projection if isinstance(projection, str) else projection.name
+        Waiting(self.exists, self.connect, name, None).until(position, timeout)
 
     def translate(self, error: BaseException) -> ReadModelError | None:
         """Our error where the database is the cause, None where a statement is."""

@@ -7,6 +7,7 @@ import threading
 from typing import NamedTuple
 
 from eventkit.errors import CheckpointMoved, InvalidProjection
+from eventkit.events import Position
 from eventkit.projection.follower import Follower
 from eventkit.projection.progress import Meter, Report
 from eventkit.projection.projection import Projection
@@ -14,6 +15,7 @@ from eventkit.projection.read_models import ReadModels
 from eventkit.projection.source import source_of
 from eventkit.projection.status import ProjectionStatus, status_of
 from eventkit.projection.versions import begin_beside, rebuild_live
+from eventkit.projection.waiting import Waiting
 from eventkit.projection.worker import Worker
 from eventkit.store import EventStore
 
@@ -119,6 +121,15 @@ class Runner:
         with self._models.building() as connection:
             begin_beside(connection, self._projection)
         return self.run(progress)
+
+    def wait(self, position: Position, timeout: float = 10.0) -> None:
+        """Return when the event at a position is in the read model; see `ReadModels.wait`.
+
+        It waits for this version of the code, be it live or not, and for whoever runs it.
+        """
+        it = self._projection
+        models = self._models
+        Waiting(models.exists, models.connect, it.name, it.version).until(position, timeout)
 
     def status(self) -> ProjectionStatus:
         """Where the projection stands; changes nothing."""

@@ -30,7 +30,7 @@ _FIRST, _LARGEST = 1_000, 2_000
 """Events in one transaction."""
 _LONGEST = 0.5
 """Seconds for one transaction, so that other writers of the database get their turn."""
-_LOOK = 0.5
+_LOOK = 0.1
 """Seconds between two looks whether the other workers are at the end of the log too."""
 
 
@@ -69,10 +69,9 @@ class Worker:
         self._wanted = filter_of(projection, source.types)
         self._limit = _FIRST
         self._look_at = 0.0
-        self._ends: Mapping[Partition, int] | None = None
         self.handled: Counter[Partition] = Counter()
-        self.partitions = source.partitions(self._wanted)
         self._open()
+        self.partitions = source.partitions(self._wanted)
         self.offsets = self._stored_offsets(self.partitions)
 
     def _open(self) -> None:
@@ -132,16 +131,15 @@ class Worker:
         self.handled[partition] += len(page.events)
         return len(page.events)
 
-    def finish(self, ends: Mapping[Partition, int] | None = None) -> None:
+    def finish(self, ends: Mapping[Partition, int]) -> None:
         """Note that the end of the log was reached, if it was, by all workers together.
 
         Parameters:
-            ends: the end; the one at the first call unless given.
+            ends: where the log ended when the work began.
         """
-        if self._finished or (ends is None and time.monotonic() < self._look_at):
+        if self._finished or time.monotonic() < self._look_at:
             return
-        self._ends = ends or self._ends or self.ends(self.partitions)
-        if self._patience(self._at_ends):
+        if self._patience(lambda: self._is_at(ends)):
             self._finished = self._patience(self._note_finished)
             if not self._finished and self._renamed():
                 self.refresh()
@@ -151,10 +149,9 @@ class Worker:
         """Where these partitions end now."""
         return {partition: self._source.end(partition) for partition in partitions}
 
-    def _at_ends(self) -> bool:
+    def _is_at(self, ends: Mapping[Partition, int]) -> bool:
         with self._models.connect() as connection:
             stored = self._checkpoints.read(connection)
-        ends = self._ends or {}
         return all(it in stored and stored[it].offset >= end for it, end in ends.items())
 
     def _note_finished(self) -> bool:

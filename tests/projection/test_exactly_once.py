@@ -14,6 +14,7 @@ from eventkit.projection.checkpoints import Checkpoint, Checkpoints
 from eventkit.projection.source import Partition, SqliteSource
 from eventkit.projection.worker import Worker
 from eventkit.sqlite import SqliteStore
+from eventkit.store import EventFilter
 from tests.projection.accounts import Balances, actual, expected, fill, rows
 
 ONLY = Partition("events", 0)
@@ -155,7 +156,7 @@ def test_a_worker_overtaken_by_a_rebuild_while_it_begins_gives_up(
     store: SqliteStore, models: ReadModels
 ) -> None:
     class Slow(SqliteSource):
-        def partitions(self) -> tuple[Partition, ...]:
+        def partitions(self, _wanted: EventFilter | None = None) -> tuple[Partition, ...]:
             Runner(Balances(), store, models).rebuild()
             return (Partition("events", 1),)
 

@@ -1,7 +1,8 @@
 """Catching up, following, and what is told about it."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,12 @@ from queue import SimpleQueue
 import pytest
 
 from eventkit import Event, RecordedEvent
-from eventkit.errors import InvalidProjection, ProjectionError, RebuildNeeded
+from eventkit.errors import (
+    InvalidProjection,
+    ProjectionBehind,
+    ProjectionError,
+    RebuildNeeded,
+)
 from eventkit.events import EventTypes
 from eventkit.projection import (
     Progress,
@@ -42,6 +48,14 @@ class Unread(Event):
 @pytest.fixture
 def runner(store: SqliteStore, models: ReadModels) -> Runner:
     return Runner(Balances(), store, models)
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Return when something has come true."""
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @contextmanager
@@ -164,10 +178,36 @@ def test_following_takes_what_is_there_and_each_new_event(
         assert reports.get(timeout=30)[:2] == (46, 46)
         store.append("account-1", [Deposited(amount=1)])
         assert reports.get(timeout=30)[:2] == (47, 47)
-        assert runner.status().state == "ready"
+        until(lambda: runner.status().state == "ready")
         store.append("account-1", [Deposited(amount=1)])
         assert reports.get(timeout=30)[:2] == (48, 48)
     assert expected(store) == actual(models)
+
+
+def test_who_appended_can_wait_until_the_read_model_holds_it(
+    store: SqliteStore, models: ReadModels, runner: Runner
+) -> None:
+    done = store.append("account-1", [Opened(owner="ann")])
+    with following(runner):
+        runner.wait(done.position, timeout=30)
+        for amount in range(1, 4):
+            done = store.append("account-1", [Deposited(amount=amount)])
+            models.wait(Balances, done.position, timeout=30)
+            assert actual(models) == expected(store)
+
+
+def test_a_wait_for_a_projection_that_nobody_runs_ends(
+    store: SqliteStore, models: ReadModels, runner: Runner
+) -> None:
+    done = store.append("account-1", [Opened(owner="ann")])
+    with pytest.raises(ProjectionBehind, match="it has read nothing there"):
+        models.wait("balances", done.position, timeout=0.05)
+    runner.run()
+    later = store.append("account-1", [Deposited(amount=1)])
+    models.wait("balances", done.position, timeout=0)
+    with pytest.raises(ProjectionBehind, match="it is at 1 there") as caught:
+        runner.wait(later.position, timeout=0.05)
+    assert (caught.value.offset, caught.value.position) == (1, str(later.position))
 
 
 def test_a_stopped_follow_finishes_the_batch_at_work(

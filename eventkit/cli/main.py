@@ -10,7 +10,16 @@ from typing import Annotated
 
 import typer
 
-from eventkit.cli import events, importing, projections, replay, schemas, state, topics
+from eventkit.cli import (
+    dead_letters,
+    events,
+    importing,
+    projections,
+    replay,
+    schemas,
+    state,
+    topics,
+)
 from eventkit.cli.demo import demo
 from eventkit.cli.failures import EXIT_CODES, Commands
 from eventkit.cli.options import parse_file
@@ -82,6 +91,7 @@ app.command("events")(events.show_events)
 app.command("state")(state.show_state)
 app.command("replay")(replay.replay_events)
 app.add_typer(projections.commands, name="projection")
+app.add_typer(dead_letters.commands, name="dead-letters")
 app.add_typer(schemas.commands, name="schemas")
 app.add_typer(topics.commands, name="topics")
 

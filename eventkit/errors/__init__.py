@@ -34,6 +34,7 @@ EventkitError
 └── ProjectionError              a projection cannot go on
     ├── InvalidProjection        the class is written wrongly
     ├── HandlerFailed
+    ├── DeadLetterNotFound       no event is parked under this number (any more)
     ├── CheckpointMoved          another worker runs the same projection
     ├── ProjectionBehind         try again: it did not come to a position in time
     ├── RebuildNeeded            its tables were made by an earlier definition
@@ -71,6 +72,7 @@ from eventkit.errors.inputs import (
 )
 from eventkit.errors.projections import (
     CheckpointMoved,
+    DeadLetterNotFound,
     HandlerFailed,
     InvalidProjection,
     ProjectionBehind,
@@ -104,6 +106,7 @@ __all__ = [
     "CheckpointMoved",
     "CodecError",
     "ConcurrencyError",
+    "DeadLetterNotFound",
     "DuplicateEventId",
     "EventTypeError",
     "EventkitError",

@@ -38,6 +38,14 @@ class HandlerFailed(ProjectionError):
         self.position = position
 
 
+class DeadLetterNotFound(ProjectionError, LookupError):
+    """No event is parked under this number, or not any more."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(f"dead letter {number}: {reason}. See: eventkit dead-letters list")
+        self.number, self.reason = number, reason
+
+
 class CheckpointMoved(ProjectionError):
     """Somebody else moved this projection's checkpoint: two workers run the same projection."""
 

@@ -1,5 +1,7 @@
 """Projections: read models built from events."""
 
+from eventkit.projection.dead_letters import DeadLetters, Retried
+from eventkit.projection.dead_letters_table import DeadLetter
 from eventkit.projection.handlers import on
 from eventkit.projection.progress import Progress
 from eventkit.projection.projection import Projection
@@ -9,10 +11,13 @@ from eventkit.projection.status import ProjectionStatus
 from eventkit.projection.transaction import Transaction
 
 __all__ = [
+    "DeadLetter",
+    "DeadLetters",
     "Progress",
     "Projection",
     "ProjectionStatus",
     "ReadModels",
+    "Retried",
     "Runner",
     "Transaction",
     "on",

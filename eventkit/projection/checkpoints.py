@@ -108,6 +108,22 @@ class Checkpoints:
             actual = connection.execute(found).scalar()
             raise CheckpointMoved(self._projection, expected, actual)
 
+    def hold(self, connection: Connection, partition: Partition, events: int = 0) -> None:
+        """Lock a checkpoint where it is, and count events that were handled late.
+
+        Raises:
+            CheckpointMoved: the read model is another build by now.
+        """
+        table = _CHECKPOINTS.c
+        row = self._ours & (table.topic == partition.topic) & (table.partition == partition.number)
+        held = connection.execute(
+            update(_CHECKPOINTS)
+            .where(row, table.build == self._build)
+            .values(events=table.events + events)
+        )
+        if held.rowcount != 1:
+            raise CheckpointMoved(self._projection, 0, None)
+
 
 def forget_checkpoints(connection: Connection, projection: str, version: int) -> None:
     """Remove the checkpoints of one version of a projection."""

@@ -202,6 +202,12 @@ class Letters:
         )
         return [_letter(row) for row in connection.execute(found)]
 
+    def open_aggregates(self, connection: Connection) -> list[str]:
+        """Those of which an event is parked, in the order in which they first were."""
+        column = _LETTERS.c.aggregate_id
+        found = select(column).where(self._mine, _IS_OPEN).group_by(column)
+        return list(connection.execute(found.order_by(func.min(_LETTERS.c.number))).scalars())
+
     def remove(self, connection: Connection, numbers: Iterable[int]) -> None:
         """Forget letters whose events were handled."""
         for part in _parts(numbers):

@@ -1,0 +1,201 @@
+"""`eventkit dead-letters`: events that projections could not take."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from eventkit.cli.failures import Exit
+from eventkit.cli.options import Json
+from eventkit.cli.output import compact, complain, instant, say, say_json, show_table
+from eventkit.cli.session import BrowsableStore, Session, session_of
+from eventkit.projection import DeadLetter, DeadLetters, ReadModels, Retried
+from eventkit.projection.dead_letters import dead_letters, find_dead_letter
+
+commands = typer.Typer(
+    no_args_is_help=True,
+    help="Look after events that projections could not take: they are parked, with all later ones "
+    "of their aggregate, until a retry succeeds or they are discarded.",
+)
+
+Number = Annotated[
+    int, typer.Argument(metavar="NUMBER", min=1, help="Of a letter, as list shows it.")
+]
+
+
+@commands.command("list")
+def list_letters(
+    context: typer.Context,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Of projections; all in the database unless given."),
+    ] = None,
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show those that were discarded, too.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the parked events, those of each aggregate in order.
+
+    No --app is needed. Failed are those at which a handler raised, waiting are those behind them.
+
+    Example: eventkit dead-letters list
+    """
+    with ReadModels(session_of(context).read_models_url) as models:
+        letters = dead_letters(models, names or None)
+    shown = [it for it in letters if everything or it.state != "discarded"]
+    if as_json:
+        for letter in shown:
+            say_json(_as_dict(letter))
+    elif shown:
+        rows = [_row(letter) for letter in shown]
+        show_table(tuple(rows[0]), [tuple(row.values()) for row in rows])
+    else:
+        complain("no event is parked", label="")
+
+
+@commands.command("show")
+def show_letter(context: typer.Context, number: Number, *, as_json: Json = False) -> None:
+    """Show one parked event: where and what it is, and what the handler raised.
+
+    No --app is needed.
+
+    Example: eventkit dead-letters show 3
+    """
+    session = session_of(context)
+    with ReadModels(session.read_models_url) as models:
+        letter = find_dead_letter(models, number)
+    with session.open_existing_store() as store:
+        told = {**_as_dict(letter), "data": _data(store, letter)}
+    if as_json:
+        say_json(told)
+        return
+    traceback = told.pop("traceback")
+    for name, value in told.items():
+        if value is not None:
+            say(f"{name}: {compact(value)}")
+    for line in str(traceback or "").splitlines():
+        say(line)
+
+
+@commands.command("retry")
+def retry(
+    context: typer.Context,
+    numbers: Annotated[
+        list[int] | None,
+        typer.Argument(
+            metavar="NUMBER", min=1, help="Of letters; all of the app's projections unless given."
+        ),
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Apply parked events with the code of today.
+
+    A letter is retried with all of its aggregate, in order, from the first that is parked. An
+    event that fails again stays, with those behind it. Workers may run meanwhile.
+
+    Example: eventkit --app projections.permits dead-letters retry
+    """
+    session = session_of(context)
+    done: dict[str, Retried] = {}
+    with _opened(session) as (store, models):
+        for name, aggregates in _wanted(session, store, models, numbers).items():
+            letters = DeadLetters(session.app.projection(name), store, models)
+            done[name] = letters.retry(aggregates)
+    _report(done, as_json=as_json)
+
+
+@commands.command("discard")
+def discard(
+    context: typer.Context,
+    number: Number,
+    *,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept with the record.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Leave a parked event out of the read model for good, and go on with its aggregate.
+
+    The event stays in the store, and the record of why it was left out in the database; a rebuild
+    leaves it out as well. Later events of the aggregate, if they waited for this one, are applied.
+
+    Example: eventkit --app projections.permits dead-letters discard 3 --reason "a test of ours"
+    """
+    session = session_of(context)
+    with _opened(session) as (store, models):
+        name = find_dead_letter(models, number).projection
+        letters = DeadLetters(session.app.projection(name), store, models)
+        done = letters.discard(number, reason)
+    _report({name: done}, as_json=as_json)
+
+
+@contextmanager
+def _opened(session: Session) -> Iterator[tuple[BrowsableStore, ReadModels]]:
+    with session.open_existing_store() as store, ReadModels(session.read_models_url) as models:
+        yield store, models
+
+
+def _wanted(
+    session: Session, store: BrowsableStore, models: ReadModels, numbers: Sequence[int] | None
+) -> Mapping[str, Sequence[str] | None]:
+    """The aggregates to retry by projection; None for all of one."""
+    if not numbers:
+        parked = {it.projection for it in dead_letters(models) if it.state != "discarded"}
+        return {it.name: None for it in session.app.projections if it.name in parked}
+    wanted: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for number in numbers:
+        name = find_dead_letter(models, number).projection
+        letter = DeadLetters(session.app.projection(name), store, models).find(number)
+        wanted[letter.projection][letter.aggregate_id] = None
+    return {name: list(aggregates) for name, aggregates in wanted.items()}
+
+
+def _report(done: Mapping[str, Retried], *, as_json: bool) -> None:
+    """Say what came of it; failures make the exit code."""
+    for name, (applied, failed, left) in done.items():
+        if as_json:
+            numbers = [letter.number for letter in failed]
+            say_json({"name": name, "applied": applied, "failed": numbers, "parked": left})
+        else:
+            say(f"{name}: {applied:,} events applied, {left:,} are parked")
+        for letter in failed:
+            complain(
+                f"{name}: dead letter {letter.number}, {letter.aggregate_id} version "
+                f"{letter.aggregate_version}, failed again: {letter.error}"
+            )
+    if not done and not as_json:
+        complain("no event is parked", label="")
+    if any(retried.failed for retried in done.values()):
+        raise typer.Exit(Exit.DATA)
+
+
+def _data(store: BrowsableStore, letter: DeadLetter) -> object:
+    version = letter.aggregate_version
+    found = store.plain_events_of(letter.aggregate_id, version, version)
+    return found[0].data if found and found[0].event_id == letter.event_id else None
+
+
+def _row(letter: DeadLetter) -> dict[str, object]:
+    return {
+        "number": letter.number,
+        "projection": letter.projection + (f" v{letter.version}" if letter.version else ""),
+        "kind": letter.kind,
+        "aggregate": letter.aggregate_id,
+        "version": letter.aggregate_version,
+        "type": letter.event_type,
+        "state": letter.state,
+        "attempts": letter.attempts,
+        "parked at": instant(letter.parked_at),
+        "error": letter.error if letter.reason is None else f"discarded: {letter.reason}",
+    }
+
+
+def _as_dict(letter: DeadLetter) -> dict[str, object]:
+    return {**letter._asdict(), "position": str(letter.position)}

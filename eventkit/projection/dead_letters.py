@@ -1,0 +1,155 @@
+"""Parked events: see them, try them again, give them up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from eventkit.errors import DeadLetterNotFound, InvalidInput, ProjectionError
+from eventkit.projection.dead_letters_retry import HandlerRetry
+from eventkit.projection.dead_letters_table import (
+    DeadLetter,
+    count_parked,
+    find_letter,
+    find_letters,
+)
+from eventkit.projection.projection import Projection
+from eventkit.projection.read_models import ReadModels
+from eventkit.projection.source import source_of
+from eventkit.store import EventStore
+
+
+class Retried(NamedTuple):
+    """What came of a retry.
+
+    How many events are done now, the letters that failed again, and how many events are parked
+    still.
+    """
+
+    applied: int
+    failed: tuple[DeadLetter, ...]
+    parked: int
+
+
+class DeadLetters:
+    """The parked events of one projection.
+
+    Parameters:
+        projection: an instance, with today's handlers.
+        store: where its events are.
+        models: where its tables are.
+    """
+
+    def __init__(self, projection: Projection, store: EventStore, models: ReadModels) -> None:
+        self._projection = projection
+        self._source = source_of(store)
+        self._models = models
+
+    def all(self) -> list[DeadLetter]:
+        """Those of all versions, also the discarded ones, in the order of the log."""
+        return dead_letters(self._models, [self._projection.name])
+
+    def retry(self, aggregates: Iterable[str] | None = None) -> Retried:
+        """Read parked events again and apply them with today's code, each aggregate's in order.
+
+        An event that fails again stays, with those behind it; the other aggregates go on. Workers
+        may run meanwhile.
+
+        Parameters:
+            aggregates: ids; all that have parked events unless given.
+
+        Raises:
+            RebuildNeeded: the tables are not those of today's code.
+            ProjectionError: an event is not in this store.
+            ReadModelError: the database cannot be used.
+        """
+        if not self._parked():
+            return Retried(0, (), 0)
+        retry = HandlerRetry(self._projection, self._source, self._models)
+        if aggregates is None:
+            with self._models.connect() as connection:
+                aggregates = retry.letters.open_aggregates(connection)
+        applied, failed = 0, []
+        for aggregate_id in aggregates:
+            some, letter = retry.retry(aggregate_id)
+            applied += some
+            failed += [letter] if letter is not None else []
+        return Retried(applied, tuple(failed), self._parked())
+
+    def discard(self, number: int, reason: str) -> Retried:
+        """Give an event up; later events of its aggregate, if they waited for it, are applied.
+
+        The record of it stays, and a rebuild leaves the event out as well.
+
+        Parameters:
+            number: of the letter.
+            reason: why, for those who read the record.
+
+        Returns what came of the later events.
+
+        Raises:
+            DeadLetterNotFound: there is none, or it was dealt with.
+            InvalidInput: no reason is given.
+        """
+        if not reason.strip():
+            raise InvalidInput("give a reason: who looks for this event later will read it")
+        letter = self.find(number)
+        retry = HandlerRetry(self._projection, self._source, self._models)
+        with self._models.writing() as connection:
+            waiting = retry.locked(connection, letter.aggregate_id)
+            now = find_letter(connection, number)
+            if now is None or now.state == "discarded":
+                raise DeadLetterNotFound(number, "it is not parked any more")
+            retry.letters.discard(connection, number, reason)
+        if waiting[0].number != number:
+            return Retried(0, (), self._parked())
+        return self.retry([letter.aggregate_id])
+
+    def find(self, number: int) -> DeadLetter:
+        """A parked event that this code can deal with.
+
+        Raises:
+            DeadLetterNotFound: there is none, or it was dealt with.
+            ProjectionError: it belongs to another projection, or another version of this one.
+        """
+        letter = find_dead_letter(self._models, number)
+        name, version = self._projection.name, self._projection.version
+        if letter.state == "discarded":
+            raise DeadLetterNotFound(number, f"it was discarded already: {letter.reason}")
+        if letter.projection != name or letter.version not in {version, 0}:
+            raise ProjectionError(
+                f"dead letter {number} is of {letter.projection} version {letter.version}, this "
+                f"code is {name} version {version}; nothing was changed"
+            )
+        return letter
+
+    def _parked(self) -> int:
+        if not self._models.exists():
+            return 0
+        with self._models.connect() as connection:
+            name, version = self._projection.name, self._projection.version
+            return sum(count_parked(connection, name, version).values())
+
+
+def dead_letters(models: ReadModels, projections: list[str] | None = None) -> list[DeadLetter]:
+    """All that are noted in a database, or those of some projections, in the order of the log.
+
+    Raises:
+        ReadModelUnavailable: no projection has run yet, or the database cannot be read.
+    """
+    with models.connect() as connection:
+        return list(find_letters(connection, projections))
+
+
+def find_dead_letter(models: ReadModels, number: int) -> DeadLetter:
+    """One of them.
+
+    Raises:
+        DeadLetterNotFound: there is none of this number.
+        ReadModelUnavailable: no projection has run yet, or the database cannot be read.
+    """
+    with models.connect() as connection:
+        letter = find_letter(connection, number)
+    if letter is None:
+        raise DeadLetterNotFound(number, "there is none")
+    return letter

@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # The event log of `make demo`; where it is missing, a sample of the same shape is made.
 LOG ?= ../shared/data/permits.jsonl
 
+# How many processes `make test` shares the tests among; each has brokers of its own.
+WORKERS ?= 2
+
 # How many brokers `make broker` runs: 1 or 3.
 BROKERS ?= 1
 
@@ -32,7 +35,7 @@ demo: $(VENV)/.runtime ## import an event log, load aggregates, rebuild a read m
 	$(BIN)/eventkit --app projections.permits --store sqlite:///.demo/events.db demo "$$log"
 
 test: $(VENV)/.dev ## run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 lint: $(VENV)/.dev ## check style, format and types
 	@$(BIN)/ruff check

@@ -16,6 +16,9 @@ from tools.broker.sources import Source, choose
 # Fixtures that need brokers which a test may break: never those at a given address.
 BREAKABLE = {"broker", "three_brokers", "secure_broker"}
 
+# Those that are dear to start.
+MANY = {"three_brokers", "secure_broker"}
+
 # The users of `secure_broker`; each may do what the ACLs of a test allow.
 USERS = ("writer", "reader", "worker", "operator", "stranger")
 
@@ -102,6 +105,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[BROKERS].close()
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """The same as `pytest_report_collectionfinish`, where other processes collect and run."""
+    if not config.getoption("numprocesses", None):
+        return []
+    return config.stash[BROKERS].describe({"kafka_address", *BREAKABLE})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process runs all tests that need several brokers: not each starts so many."""
+    for item in items:
+        many = sorted(MANY.intersection(getattr(item, "fixturenames", ())))
+        if many:
+            item.add_marker(pytest.mark.xdist_group(many[0]))
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:

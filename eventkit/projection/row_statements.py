@@ -25,12 +25,14 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal_column,
     select,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
 from eventkit.errors import InvalidInput
+from eventkit.projection.bulk_sqlite import SqliteBulk
 from eventkit.projection.writes import ANY_ROW, RowStatement, Sender
 
 Kind = Literal["insert", "upsert", "update", "delete", "get"]
@@ -133,8 +135,13 @@ class TableStatements:
         statement: Executable,
     ) -> Sender | None:
         """What sends many such rows at once."""
-        if not self._postgresql or kind == "get":
+        if kind == "get":
             return None
+        if not self._postgresql:
+            types = [self._table.c[name].type for name in (*columns, *added)]
+            return SqliteBulk(
+                cast("UpdateBase", statement), {f"p{i}": it for i, it in enumerate(types)}
+            )
         # Only here: SQLite's users need no PostgreSQL client.
         from eventkit.projection.bulk import Bulk, Shape  # noqa: PLC0415
 
@@ -176,7 +183,7 @@ class TableStatements:
     ) -> dict[str, ColumnElement[Any]]:
         changed = {name: value for name, value in values.items() if name not in self._key}
         for name in added:
-            changed[name] = func.coalesce(self._table.c[name], 0) + values[name]
+            changed[name] = func.coalesce(self._table.c[name], literal_column("0")) + values[name]
         return changed
 
     def _is(self, given: Mapping[str, ColumnElement[Any]]) -> list[ColumnElement[bool]]:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from eventkit.cli import standing
 from eventkit.cli.following import follow
 from eventkit.cli.interrupts import Interrupts
 from eventkit.cli.options import Json
@@ -134,14 +135,20 @@ def rebuild(
 def status(context: typer.Context, names: Names = None, *, as_json: Json = False) -> None:
     """Show how far projections have come.
 
-    Position and end are places in the log, lag is what lies between them, events are those that
-    the projection handled since it was last built, up to the time it was updated.
+    Position and end are places in the log; lag counts the events between them, and lag_seconds is
+    the age of the oldest one that is to be handled. Events are those that the projection handled
+    since it was last built, parked ones wait as dead letters. Of several partitions each has its
+    row, with the worker on it, and the error that ended the last one.
 
     Example: eventkit --app projections.permits projection status
     """
     session = session_of(context)
     with _runners(session, _chosen(session, names)) as runners:
-        _show([runner.status()._asdict() for runner in runners.values()], as_json=as_json)
+        found = [runner.status() for runner in runners.values()]
+    if as_json:
+        _show([standing.as_json(it) for it in found], as_json=True)
+    else:
+        _show([row for it in found for row in standing.as_rows(it)], as_json=False)
 
 
 def _chosen(session: Session, names: Sequence[str] | None) -> list[Projection]:
@@ -183,7 +190,7 @@ def _show_handled(
     for name, runner in runners.items():
         status = runner.status()
         if as_json:
-            say_json({"handled": handled[name], **status._asdict()})
+            say_json({"handled": handled[name], **standing.as_json(status)})
         else:
             say(
                 f"{name}: {handled[name]:,} events handled; {status.state}, at position "
@@ -209,4 +216,8 @@ def _cell(value: object) -> object:
             return ", ".join(map(str, value))
         case int():
             return f"{value:,}"
+        case float():
+            return f"{value:,.1f}"
+        case None:
+            return ""
     return value

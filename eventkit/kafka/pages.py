@@ -13,6 +13,8 @@ from eventkit.kafka.view import View
 from eventkit.sqlite.log import SqliteLog, Stretch
 from eventkit.store import EventFilter, Page
 
+_COUNT = "SELECT count(*) FROM events WHERE position > ? AND position <= ?"
+
 _BEFORE_ALL = -1
 """The offset before the first of a partition."""
 
@@ -59,6 +61,15 @@ class Pages:
         with self._log.reading() as connection:
             newest = self._partitions.newest(connection, partition)
         return _BEFORE_ALL if newest is None else newest - first
+
+    def count(self, partition: Partition, after: int) -> int:
+        """How many events there are after an offset; between them are ends of transactions."""
+        first = self._partitions.numbers[partition] << OFFSET_BITS
+        with self._log.reading() as connection:
+            newest = self._partitions.newest(connection, partition)
+            found: int
+            (found,) = connection.execute(_COUNT, (first + after, newest or 0)).fetchone()
+        return found
 
     def page(self, partition: Partition, wanted: EventFilter, after: int, limit: int) -> Page:
         """Up to `limit` matching events after an offset, and how far the log was read for them."""

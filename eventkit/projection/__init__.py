@@ -7,12 +7,13 @@ from eventkit.projection.progress import Progress
 from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.runner import Runner
-from eventkit.projection.status import ProjectionStatus
+from eventkit.projection.status import PartitionStatus, ProjectionStatus
 from eventkit.projection.transaction import Transaction
 
 __all__ = [
     "DeadLetter",
     "DeadLetters",
+    "PartitionStatus",
     "Progress",
     "Projection",
     "ProjectionStatus",

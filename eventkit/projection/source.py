@@ -38,6 +38,9 @@ class Source(Protocol):
     def end(self, partition: Partition) -> int:
         """The offset of the newest event here, `start` where there is none."""
 
+    def count(self, partition: Partition, after: int) -> int:
+        """How many events there are after an offset."""
+
     def log(self, partition: Partition) -> str:
         """What tells this log from another one of the same name; empty where nothing does."""
 
@@ -90,6 +93,10 @@ class SqliteSource:
         """The newest event's offset, or 0."""
         return self._store.last_position()
 
+    def count(self, partition: Partition, after: int) -> int:
+        """Each event has one offset."""
+        return max(0, self.end(partition) - after)
+
     def log(self, _partition: Partition) -> str:
         """Nothing tells files apart."""
         return ""
@@ -125,6 +132,9 @@ class Pages(Protocol):
         """See `Source`."""
 
     def end(self, partition: tuple[str, int], /) -> int:
+        """See `Source`."""
+
+    def count(self, partition: tuple[str, int], after: int, /) -> int:
         """See `Source`."""
 
     def log(self, partition: tuple[str, int], /) -> str:
@@ -183,6 +193,10 @@ class PagedSource:
     def end(self, partition: Partition) -> int:
         """See `Source.end`."""
         return self._store.pages.end(partition)
+
+    def count(self, partition: Partition, after: int) -> int:
+        """See `Source.count`."""
+        return self._store.pages.count(partition, after)
 
     def log(self, partition: Partition) -> str:
         """See `Source.log`."""

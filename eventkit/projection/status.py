@@ -2,26 +2,61 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from eventkit.errors import RebuildNeeded
-from eventkit.projection.builds import check_build, find_build
-from eventkit.projection.checkpoints import Checkpoints
-from eventkit.projection.projection import Projection
+from sqlalchemy import Connection
+
+from eventkit.errors import CodecError, EventTypeError, RebuildNeeded
+from eventkit.projection.builds import Build, check_build, find_build
+from eventkit.projection.checkpoints import Checkpoint, Checkpoints
+from eventkit.projection.dead_letters_table import count_parked
+from eventkit.projection.projection import Projection, filter_of
 from eventkit.projection.read_models import ReadModels
-from eventkit.projection.source import Source
+from eventkit.projection.reports import PartitionReport, Reports
+from eventkit.projection.source import Partition, Source
+from eventkit.store import EventFilter
 
 State = Literal["new", "building", "rebuilding", "ready", "outdated"]
+PartitionState = Literal["new", "behind", "current", "failed"]
+
+
+class PartitionStatus(NamedTuple):
+    """Where a projection stands in one partition.
+
+    `position`, `end`, `lag` and the like are as in `ProjectionStatus`. `worker` is the host and
+    process that works on it, None where none was heard of for some seconds; `rate` is what that one
+    last told, in events per second. `error` is why the last worker ended, until one works again.
+    `state` is new, behind, current (nothing is left to read) or failed (it has an error).
+    """
+
+    topic: str
+    partition: int
+    position: int
+    end: int
+    lag: int
+    lag_seconds: float
+    events: int
+    updated_at: datetime | None
+    state: PartitionState
+    parked: int
+    rate: float
+    worker: str | None
+    error: str | None
+    error_at: datetime | None
 
 
 class ProjectionStatus(NamedTuple):
     """Where a projection stands in the log.
 
     `position` is the offset up to which it has read, `end` that of the newest event, both counted
-    from the start of the log and summed over its partitions; `lag` is what is between them.
+    from the start of the log and summed over its partitions. `lag` counts the events between them,
+    `lag_seconds` is the age of the oldest one that it is to handle: the time since its timestamp.
     `events` counts those it has handled since it was last built, the newest of them at
-    `updated_at` (UTC). `state` is one of
+    `updated_at` (UTC). `parked` counts those that wait as dead letters, `rate` is in events per
+    second, of all workers. `state` is one of
 
     - new: never run here;
     - building, rebuilding: not yet at the end of the log for the first time since then, so the
@@ -38,36 +73,101 @@ class ProjectionStatus(NamedTuple):
     events: int
     updated_at: datetime | None
     state: State
+    lag_seconds: float = 0.0
+    parked: int = 0
+    rate: float = 0.0
+    partitions: tuple[PartitionStatus, ...] = ()
+
+
+class _Found(NamedTuple):
+    """What the database knows of a build."""
+
+    version: int
+    state: State
+    checkpoints: Mapping[Partition, Checkpoint]
+    reports: Mapping[Partition, PartitionReport]
+    parked: Mapping[Partition, int]
 
 
 def status_of(projection: Projection, source: Source, models: ReadModels) -> ProjectionStatus:
     """Where a projection stands, read without changing anything."""
-    partitions = source.partitions()
-    starts = {partition: source.start(partition) for partition in partitions}
-    end = sum(source.end(partition) - start for partition, start in starts.items())
-    new = ProjectionStatus(projection.name, projection.version, 0, end, end, 0, None, "new")
-    if not models.exists():
-        return new
-    with models.connect() as connection:
-        build = find_build(connection, projection.name, projection.version)
-        if build is None:
-            return new
-        found = Checkpoints(projection.name, build.version, build.number).read(connection)
-        state: State = build.state
-        try:
-            check_build(connection, projection, build)
-        except RebuildNeeded:
-            state = "outdated"
-    position = sum(
-        found[partition].offset - start for partition, start in starts.items() if partition in found
-    )
+    found = _Found(projection.version, "new", {}, {}, {})
+    if models.exists():
+        with models.connect() as connection:
+            build = find_build(connection, projection.name, projection.version)
+            if build is not None:
+                found = _found(connection, projection, build)
+    wanted = filter_of(projection, source.types)
+    parts = tuple(_part(it, source, wanted, found) for it in source.partitions(wanted))
     return ProjectionStatus(
         projection.name,
-        build.version,
-        position,
-        end,
-        max(0, end - position),
-        sum(checkpoint.events for checkpoint in found.values()),
-        max((checkpoint.updated_at for checkpoint in found.values()), default=None),
-        state,
+        found.version,
+        sum(part.position for part in parts),
+        sum(part.end for part in parts),
+        sum(part.lag for part in parts),
+        sum(part.events for part in parts),
+        max((part.updated_at for part in parts if part.updated_at), default=None),
+        found.state,
+        max((part.lag_seconds for part in parts), default=0.0),
+        sum(part.parked for part in parts),
+        sum(part.rate for part in parts),
+        parts,
     )
+
+
+def _found(connection: Connection, projection: Projection, build: Build) -> _Found:
+    state: State = build.state
+    try:
+        check_build(connection, projection, build)
+    except RebuildNeeded:
+        state = "outdated"
+    key = (projection.name, build.version, build.number)
+    return _Found(
+        build.version,
+        state,
+        Checkpoints(*key).read(connection),
+        Reports(*key).read(connection),
+        count_parked(connection, projection.name, build.version),
+    )
+
+
+def _part(
+    partition: Partition, source: Source, wanted: EventFilter, found: _Found
+) -> PartitionStatus:
+    start, end = source.start(partition), source.end(partition)
+    checkpoint = found.checkpoints.get(partition)
+    report = found.reports.get(partition)
+    at = start if checkpoint is None else checkpoint.offset
+    lag = source.count(partition, at)
+    error = None if report is None else report.error
+    state: PartitionState = "behind" if lag else "current"
+    if checkpoint is None:
+        state = "new"
+    elif error is not None:
+        state = "failed"
+    return PartitionStatus(
+        partition.topic,
+        partition.number,
+        at - start,
+        end - start,
+        lag,
+        _age(source, partition, wanted, at) if lag else 0.0,
+        0 if checkpoint is None else checkpoint.events,
+        None if checkpoint is None else checkpoint.updated_at,
+        state,
+        found.parked.get(partition, 0),
+        0.0 if report is None else round(report.rate, 1),
+        None if report is None else report.worker,
+        error,
+        None if report is None else report.error_at,
+    )
+
+
+def _age(source: Source, partition: Partition, wanted: EventFilter, after: int) -> float:
+    """Seconds since the timestamp of the oldest event that is still to be handled."""
+    with suppress(CodecError, EventTypeError):
+        for recorded in source.page(partition, wanted, after, 1).events:
+            timestamp = recorded.metadata.timestamp
+            if timestamp is not None:
+                return round(max(0.0, (datetime.now(UTC) - timestamp).total_seconds()), 3)
+    return 0.0

@@ -65,19 +65,30 @@ def test_run_goes_on_where_it_was(filled: Cli) -> None:
 def test_status_tells_how_far_they_are_and_makes_nothing(filled: Cli) -> None:
     before = {path.name for path in filled.folder.iterdir()}
     (status,) = filled("projection", "status", "occupancy", "--json").lines
+    assert status.pop("lag_seconds") > 0
+    (part,) = status.pop("partitions")
     assert status == {
         "name": "occupancy", "version": 1, "position": 0, "end": 32, "lag": 32, "events": 0,
-        "updated_at": None, "state": "new",
+        "updated_at": None, "state": "new", "parked": 0, "rate": 0,
     }  # fmt: skip
+    assert (part["topic"], part["partition"], part["lag"], part["state"]) == (
+        "events",
+        0,
+        32,
+        "new",
+    )
+    assert (part["worker"], part["error"]) == (None, None)
     assert {path.name for path in filled.folder.iterdir()} == before
 
 
 def test_status_is_a_table(filled: Cli) -> None:
     filled("projection", "run", "visits")
     header, occupancy, visits = filled("projection", "status").out.splitlines()
-    assert header.split("\t")[:3] == ["name", "version", "position"]
-    assert occupancy.split("\t") == ["occupancy", "1", "0", "32", "32", "0", "", "new"]
-    assert visits.split("\t")[2:6] == ["32", "32", "0", "30"]
+    assert header.split("\t")[:4] == ["name", "version", "partition", "position"]
+    told = occupancy.split("\t")
+    assert told[:6] == ["occupancy", "1", "events/0", "0", "32", "32"]
+    assert told[7:] == ["0", "0.0", "0", "new", "", "", ""]
+    assert visits.split("\t")[3:11] == ["32", "32", "0", "0.0", "30", "0.0", "0", "ready"]
 
 
 def test_rebuild_builds_the_same_again(filled: Cli) -> None:

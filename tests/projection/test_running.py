@@ -1,17 +1,20 @@
 """Catching up, following, and what is told about it."""
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
-from eventkit import Event, RecordedEvent
+from eventkit import Event, Metadata, RecordedEvent
 from eventkit.errors import (
+    HandlerFailed,
     InvalidProjection,
     ProjectionBehind,
     ProjectionError,
@@ -48,6 +51,10 @@ class Unread(Event):
 @pytest.fixture
 def runner(store: SqliteStore, models: ReadModels) -> Runner:
     return Runner(Balances(), store, models)
+
+
+def ago(hours: int) -> datetime:
+    return datetime.now(UTC) - timedelta(hours=hours)
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -128,7 +135,9 @@ def test_the_status_of_a_projection_that_never_ran_tells_how_much_there_is(
     store: SqliteStore, models: ReadModels, runner: Runner
 ) -> None:
     store.append("account-1", [Opened(owner="ann"), Closed()])
-    assert ProjectionStatus("balances", 1, 0, 2, 2, 0, None, "new") == runner.status()
+    status = runner.status()
+    assert status[:8] == ProjectionStatus("balances", 1, 0, 2, 2, 0, None, "new")[:8]
+    assert [(it.state, it.lag) for it in status.partitions] == [("new", 2)]
     assert not models.exists()
 
 
@@ -141,6 +150,51 @@ def test_the_status_after_a_run_tells_where_it_stands(store: SqliteStore, runner
     assert (*status[:6], status.state) == ("balances", 1, 2, 3, 1, 2, "ready")
     assert status.updated_at is not None
     assert before <= status.updated_at <= datetime.now(UTC)
+
+
+def test_the_lag_is_told_in_events_and_as_the_age_of_the_oldest_one(
+    store: SqliteStore, runner: Runner
+) -> None:
+    runner.run()
+    store.append("other-1", [Unread()], metadata=Metadata(timestamp=ago(hours=3)))
+    store.append("account-1", [Opened(owner="ann")], metadata=Metadata(timestamp=ago(hours=2)))
+    store.append("account-1", [Closed()])
+    status = runner.status()
+    assert status.lag == 3
+    assert status.lag_seconds == pytest.approx(7200, abs=60)
+    assert [(it.state, it.lag) for it in status.partitions] == [("behind", 3)]
+    runner.run()
+    assert (runner.status().lag, runner.status().lag_seconds) == (0, 0)
+
+
+def test_the_status_names_the_worker_for_as_long_as_there_is_one(runner: Runner) -> None:
+    def workers() -> list[str | None]:
+        return [it.worker for it in runner.status().partitions]
+
+    with following(runner):
+        until(lambda: workers() == [f"{socket.gethostname()}:{os.getpid()}"])
+    assert workers() == [None]
+
+
+def test_the_status_tells_the_last_error_until_a_worker_goes_on(
+    store: SqliteStore, models: ReadModels, runner: Runner
+) -> None:
+    class Stopping(Balances):
+        on_failure = "stop"
+
+        def note(self, _recorded: RecordedEvent, _tx: Transaction) -> None:
+            raise RuntimeError("out of paper")
+
+    fill(store, accounts=2)
+    with pytest.raises(HandlerFailed):
+        Runner(Stopping(), store, models).follow(threading.Event())
+    (part,) = runner.status().partitions
+    assert (part.state, part.worker) == ("failed", None)
+    assert "out of paper" in (part.error or "")
+    assert part.error_at is not None
+    with following(runner):
+        until(lambda: runner.status().partitions[0].error is None)
+        until(lambda: runner.status().partitions[0].state == "current")
 
 
 def test_another_projection_in_the_same_database_is_new_until_it_runs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import signal
@@ -38,6 +39,7 @@ def main(url: str, models_url: str, name: str, number: str, workers: str) -> Non
             if not memory and progress.done >= progress.total * _SETTLED:
                 memory.append(resident())
 
+        gc.freeze()  # as the benchmarks do for all that is compared
         began, cpu = perf_counter(), process_time()
         events = runner.run(look, Share(int(number), int(workers)))
         done = {

@@ -12,6 +12,7 @@ from eventkit.projection.follower import Follower
 from eventkit.projection.progress import Meter, Report
 from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
+from eventkit.projection.reset import To, reset
 from eventkit.projection.source import source_of
 from eventkit.projection.status import ProjectionStatus, status_of
 from eventkit.projection.versions import begin_beside, rebuild_live
@@ -130,6 +131,24 @@ class Runner:
         it = self._projection
         models = self._models
         Waiting(models.exists, models.connect, it.name, it.version).until(position, timeout)
+
+    def reset(self, to: To = None, progress: Report | None = None) -> int:
+        """Put the read model to what it was when the log was read up to a place.
+
+        For an earlier place the tables are emptied first, and readers see a model that is not
+        whole until it is done. `run` and `follow` go on from there, so end those that follow
+        before.
+
+        Parameters:
+            to: positions of the last events to count, a moment, or None for the beginning.
+            progress: as for `run`.
+
+        Returns how many events were handled for it.
+
+        Raises: as `run`; and
+            InvalidInput: the log has no such place.
+        """
+        return reset(self._projection, self._source, self._models, to, progress)
 
     def status(self) -> ProjectionStatus:
         """Where the projection stands; changes nothing."""

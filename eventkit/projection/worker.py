@@ -104,8 +104,12 @@ class Worker:
         self.offsets = {}
         self.take(partitions)
 
-    def step(self, partition: Partition) -> int | None:
+    def step(self, partition: Partition, until: int | None = None) -> int | None:
         """Read one page and apply it.
+
+        Parameters:
+            partition: one of its own.
+            until: the last offset to read, unless that is the end of the log.
 
         Returns how many events it had for the projection, None where nothing is new.
 
@@ -114,6 +118,8 @@ class Worker:
         """
         after = self.offsets[partition]
         page = self._page(partition, after)
+        if until is not None and page.read_to > until:
+            page = Page([it for it in page.events if it.position.offset <= until], until)
         if page.read_to == after:
             return None
         began = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
@@ -15,7 +15,7 @@ from eventkit.store import EventStore
 if TYPE_CHECKING:
     from eventkit.kafka.direct import DirectStore
     from eventkit.kafka.settings import Setting
-    from eventkit.kafka.store import KafkaStore
+    from eventkit.kafka.store import CatchUp, KafkaStore
 
 _LONGEST_TIMEOUT = 1_000_000.0  # seconds; SQLite counts milliseconds in 32 bits
 _EXAMPLES = (
@@ -29,6 +29,7 @@ def connect(
     *,
     index: str | Path | None = None,
     kafka: Mapping[str, Setting] | None = None,
+    on_catch_up: Callable[[CatchUp], None] | None = None,
 ) -> EventStore:
     """Open the event store at a URL.
 
@@ -44,6 +45,8 @@ def connect(
             a host may share one. Without it a store that only reads keeps no copy, and scans the
             log; the first append makes one in a temporary folder.
         kafka: settings of librdkafka (TLS, SASL, client id ...), for all connections.
+        on_catch_up: of a store on Kafka: told now and then how far the index has come, until it is
+            up to date.
 
     Raises:
         InvalidUrl: the URL leads nowhere.
@@ -56,9 +59,9 @@ def connect(
         raise InvalidUrl(url, f"{error}. {_EXAMPLES}") from error
     match parts.scheme:
         case "kafka":
-            return _kafka(url, index, kafka)
-        case "sqlite" if index is not None or kafka is not None:
-            raise InvalidUrl(url, "index and kafka are for a store on Kafka")
+            return _kafka(url, index, kafka, on_catch_up)
+        case "sqlite" if index is not None or kafka is not None or on_catch_up is not None:
+            raise InvalidUrl(url, "index, kafka and on_catch_up are for a store on Kafka")
         case "sqlite":
             return _sqlite(url, parts)
         case "":
@@ -79,7 +82,10 @@ def _sqlite(url: str, parts: SplitResult) -> SqliteStore:
 
 
 def _kafka(
-    url: str, index: str | Path | None, given: Mapping[str, Setting] | None
+    url: str,
+    index: str | Path | None,
+    given: Mapping[str, Setting] | None,
+    on_catch_up: Callable[[CatchUp], None] | None,
 ) -> KafkaStore | DirectStore:
     try:
         # Only here: SQLite's users need no Kafka client.
@@ -98,8 +104,8 @@ def _kafka(
     prefix, timeout = options.get("prefix", ""), _seconds(url, options, "30")
     file = index or options.get("index")
     if not file:
-        return DirectStore(settings, prefix=prefix, timeout=timeout)
-    return KafkaStore(settings, index=file, prefix=prefix, timeout=timeout)
+        return DirectStore(settings, prefix=prefix, timeout=timeout, on_catch_up=on_catch_up)
+    return KafkaStore(settings, index=file, prefix=prefix, timeout=timeout, on_catch_up=on_catch_up)
 
 
 def _check_options(url: str, options: Mapping[str, str], *known: str) -> None:

@@ -1,14 +1,12 @@
-"""What commands need of a store on Kafka beside the store: its topics, and a passing index."""
+"""What commands need of a store on Kafka beside the store: its topics, and to see it catch up."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
 
+from eventkit.cli.progress import catching_up
 from eventkit.cli.urls import masked
 from eventkit.connection import connect
 from eventkit.errors import InvalidUrl, StoreUnavailable
@@ -30,19 +28,18 @@ def is_kafka(url: str) -> bool:
 
 @contextmanager
 def opened(url: str) -> Iterator[EventStore]:
-    """The store at a URL; on Kafka with an index that goes with it, unless the URL names one.
+    """The store at a URL.
 
     Raises:
         StoreUnavailable: no category has topics on Kafka.
     """
-    with ExitStack() as stack:
-        index = None
-        if is_kafka(url):
-            _check_any_topics(url)
-        if is_kafka(url) and not parse_qs(url.partition("?")[2]).get("index"):
-            folder = stack.enter_context(TemporaryDirectory(prefix="eventkit-"))
-            index = Path(folder, "index.db")
-        yield stack.enter_context(connect(url, index=index))
+    if not is_kafka(url):
+        with connect(url) as store:
+            yield store
+        return
+    _check_any_topics(url)
+    with catching_up("reading the log") as report, connect(url, on_catch_up=report) as store:
+        yield store
 
 
 def topics_at(url: str) -> Topics:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 from rich.progress import (
     BarColumn,
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -17,6 +20,18 @@ from rich.text import Text
 
 from eventkit.cli.output import ERR
 from eventkit.projection import Progress as Report
+
+
+class CatchUp(Protocol):
+    """How far an index has come."""
+
+    @property
+    def done(self) -> int:
+        """Offsets that were read."""
+
+    @property
+    def total(self) -> int:
+        """Offsets there are."""
 
 
 class _Events(ProgressColumn):
@@ -51,3 +66,21 @@ def reporting(progress: Progress, description: str) -> Callable[[Report], None]:
         progress.update(task, completed=now.done, total=now.total, events=now.done, rate=now.rate)
 
     return report
+
+
+@contextmanager
+def catching_up(description: str) -> Iterator[Callable[[CatchUp], None]]:
+    """A bar for an index that is built; there is none to see where it is up to date at once."""
+    with events_progress() as progress:
+        tasks: list[TaskID] = []
+
+        def report(now: CatchUp) -> None:
+            if not tasks and now.done < now.total:
+                tasks.append(progress.add_task(description, events=0))
+            for task in tasks:
+                done = now.done >= now.total
+                progress.update(
+                    task, completed=now.done, total=now.total, events=now.done, visible=not done
+                )
+
+        yield report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -52,6 +52,7 @@ class DirectStore:
         prefix: what stands before the category in the names of topics.
         timeout: seconds that an append may take, and each answer of the brokers.
         types: the event classes to read; all of this process unless given.
+        on_catch_up: told now and then how far that index has come; the log is told unless given.
 
     Raises:
         InvalidSetting: a setting contradicts what an append rests on.
@@ -65,7 +66,9 @@ class DirectStore:
         prefix: str = "",
         timeout: float = 30.0,
         types: EventTypes | None = None,
+        on_catch_up: Callable[[CatchUp], None] | None = None,
     ) -> None:
+        self._on_catch_up = _tell if on_catch_up is None else on_catch_up
         self._settings = KafkaSettings(kafka) if isinstance(kafka, str) else kafka
         self._where = f"kafka://{self._settings.bootstrap}"
         self._timeout, self._prefix = timeout, prefix
@@ -226,7 +229,7 @@ class DirectStore:
                     log.info("an index of %s is made in a temporary folder", self._where)
                     indexed = self._indexed = KafkaStore(
                         self._settings, prefix=self._prefix, timeout=self._timeout,
-                        types=self._types, on_catch_up=_tell,
+                        types=self._types, on_catch_up=self._on_catch_up,
                     )  # fmt: skip
         return indexed
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from eventkit.cli import standing
+from eventkit.cli import standing, versions
 from eventkit.cli.following import follow
 from eventkit.cli.interrupts import Interrupts
 from eventkit.cli.options import Json
@@ -27,6 +27,7 @@ commands = typer.Typer(
     no_args_is_help=True,
     help="Keep the read models of the app's projections in step with the store.",
 )
+commands.add_typer(versions.commands)
 
 Names = Annotated[
     list[str] | None,
@@ -117,6 +118,12 @@ def rebuild(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the projection.")],
     *,
+    beside: Annotated[
+        bool,
+        typer.Option(
+            "--beside", help="In tables of its own, while readers go on with the live version."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Throw a read model away and build it anew from the first event on.
@@ -124,11 +131,16 @@ def rebuild(
     Readers see a model that is not whole until it is done. A rebuild that was interrupted is
     finished by the command run.
 
+    With --beside nothing is thrown away: this version of the code fills tables of its own. Compare
+    it with the live one (diff), let readers have it (switch), go back (rollback), or remove it
+    (drop). Interrupted, it goes on when it is called again.
+
     Example: eventkit --app projections.permits projection rebuild open_permits
     """
     session = session_of(context)
     with _runners(session, _chosen(session, [name])) as runners:
-        _show_handled(runners, _one_by_one(runners, Runner.rebuild), as_json=as_json)
+        rebuilt = Runner.rebuild_beside if beside else Runner.rebuild
+        _show_handled(runners, _one_by_one(runners, rebuilt), as_json=as_json)
 
 
 @commands.command("status")

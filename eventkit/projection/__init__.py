@@ -9,6 +9,7 @@ from eventkit.projection.read_models import ReadModels
 from eventkit.projection.runner import Runner
 from eventkit.projection.status import PartitionStatus, ProjectionStatus
 from eventkit.projection.transaction import Transaction
+from eventkit.projection.versions_of import Version, Versions
 
 __all__ = [
     "DeadLetter",
@@ -21,5 +22,7 @@ __all__ = [
     "Retried",
     "Runner",
     "Transaction",
+    "Version",
+    "Versions",
     "on",
 ]

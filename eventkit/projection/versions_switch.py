@@ -290,6 +290,8 @@ def _patiently(
 ) -> _T:
     """Do it in one transaction, again and again while others hold what it needs."""
     deadline = time.monotonic() + timeout
+    with models.connect():  # which makes no database
+        pass
     while True:
         try:
             with models.building() as connection:

@@ -2,7 +2,7 @@
 
 from eventkit.projection.dead_letters import DeadLetters, Retried
 from eventkit.projection.dead_letters_table import DeadLetter
-from eventkit.projection.handlers import on
+from eventkit.projection.handlers import effect, on
 from eventkit.projection.progress import Progress
 from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
@@ -24,5 +24,6 @@ __all__ = [
     "Transaction",
     "Version",
     "Versions",
+    "effect",
     "on",
 ]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from eventkit.errors import DeadLetterNotFound, InvalidInput, ProjectionError
 from eventkit.projection.dead_letters_retry import HandlerRetry
 from eventkit.projection.dead_letters_table import (
     DeadLetter,
+    Kind,
     count_parked,
     find_letter,
     find_letters,
 )
+from eventkit.projection.effects_retry import EffectRetry
 from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.source import source_of
@@ -65,15 +67,16 @@ class DeadLetters:
         """
         if not self._parked():
             return Retried(0, (), 0)
-        retry = HandlerRetry(self._projection, self._source, self._models)
-        if aggregates is None:
-            with self._models.connect() as connection:
-                aggregates = retry.letters.open_aggregates(connection)
         applied, failed = 0, []
-        for aggregate_id in aggregates:
-            some, letter = retry.retry(aggregate_id)
-            applied += some
-            failed += [letter] if letter is not None else []
+        wanted = None if aggregates is None else list(aggregates)
+        for kind in get_args(Kind):
+            retry = self._retry_of(kind)
+            with self._models.connect() as connection:
+                parked = retry.letters.open_aggregates(connection)
+            for aggregate_id in parked if wanted is None else wanted:
+                some, letter = retry.retry(aggregate_id)
+                applied += some
+                failed += [letter] if letter is not None else []
         return Retried(applied, tuple(failed), self._parked())
 
     def discard(self, number: int, reason: str) -> Retried:
@@ -94,7 +97,7 @@ class DeadLetters:
         if not reason.strip():
             raise InvalidInput("give a reason: who looks for this event later will read it")
         letter = self.find(number)
-        retry = HandlerRetry(self._projection, self._source, self._models)
+        retry = self._retry_of(letter.kind)
         with self._models.writing() as connection:
             waiting = retry.locked(connection, letter.aggregate_id)
             now = find_letter(connection, number)
@@ -122,6 +125,10 @@ class DeadLetters:
                 f"code is {name} version {version}; nothing was changed"
             )
         return letter
+
+    def _retry_of(self, kind: Kind) -> HandlerRetry | EffectRetry:
+        retry = HandlerRetry if kind == "handler" else EffectRetry
+        return retry(self._projection, self._source, self._models)
 
     def _parked(self) -> int:
         if not self._models.exists():

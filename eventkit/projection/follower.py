@@ -94,6 +94,8 @@ class Follower:
             if partition in worker.offsets and self._step(worker, partition):
                 moved = True
                 assignment.commit({partition: worker.offsets[partition]})
+            if partition in worker.offsets and worker.act(partition):
+                moved = True
         worker.take(assignment.partitions())
         return moved
 

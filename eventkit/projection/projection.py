@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, cast, get_args
 
 from sqlalchemy import Table
@@ -11,7 +11,7 @@ from sqlalchemy import Table
 from eventkit.errors import InvalidAggregateId, InvalidProjection
 from eventkit.events import Event, EventTypes, RecordedEvent
 from eventkit.ids import category_of
-from eventkit.projection.handlers import handlers_of, with_subclasses
+from eventkit.projection.handlers import effects_of, handlers_of, with_subclasses
 from eventkit.store import EventFilter
 
 BoundHandler = Callable[[RecordedEvent, Any], object]
@@ -57,11 +57,13 @@ class Projection:
     on_failure: ClassVar[OnFailure] = "park"
 
     _eventkit_handlers: ClassVar[Mapping[str, tuple[type[Event], ...]]] = {}
+    _eventkit_effects: ClassVar[Mapping[str, tuple[type[Event], ...]]] = {}
     _eventkit_tables: ClassVar[Mapping[str, Table]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._eventkit_handlers = handlers_of(cls)
+        cls._eventkit_effects = effects_of(cls)
         cls._eventkit_tables = _tables_of(cls)
         if hasattr(cls, "name"):
             _check(cls)
@@ -148,10 +150,27 @@ def _handlers(projection: Projection) -> Mapping[str, tuple[type[Event], ...]]:
     return projection._eventkit_handlers  # noqa: SLF001 - a function beside the class
 
 
+def effects_on(projection: Projection) -> Mapping[str, tuple[type[Event], ...]]:
+    """Its effects, by name, with the classes of which each is one."""
+    return projection._eventkit_effects  # noqa: SLF001 - a function beside the class
+
+
 def filter_of(projection: Projection, types: EventTypes) -> EventFilter:
     """The events the projection reads: the names its classes are or were recorded under."""
+    return _filter(projection, types, handled_events(projection))
+
+
+def effects_filter_of(projection: Projection, types: EventTypes) -> EventFilter:
+    """The events that it has effects of."""
+    found = (cls for classes in effects_on(projection).values() for cls in classes)
+    return _filter(projection, types, (sub for cls in found for sub in with_subclasses(cls)))
+
+
+def _filter(
+    projection: Projection, types: EventTypes, wanted: Iterable[type[Event]]
+) -> EventFilter:
     categories = None if projection.categories is None else tuple(projection.categories)
-    classes = dict.fromkeys(handled_events(projection))
+    classes = dict.fromkeys(wanted)
     if Event in classes:
         return EventFilter(categories=categories)
     types.bind_all(classes)

@@ -88,6 +88,7 @@ class Runner:
                 left = sum(max(0, ends[part] - worker.offsets[part]) for part in ends)
                 meter.show(total - left, total)
         worker.finish(everything)
+        worker.act_on_all()
         return worker.handled.total()
 
     def follow(self, stop: threading.Event, progress: Report | None = None) -> int:

@@ -17,8 +17,9 @@ from eventkit.errors import (
 from eventkit.projection.batch import Batches
 from eventkit.projection.builds import find_build, finish_build
 from eventkit.projection.checkpoints import Checkpoint, Checkpoints
+from eventkit.projection.effects import Effects
 from eventkit.projection.patience import Patience
-from eventkit.projection.projection import Projection, filter_of
+from eventkit.projection.projection import Projection, effects_on, filter_of
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.reports import PartitionReport, Reports
 from eventkit.projection.source import Partition, Source
@@ -30,6 +31,8 @@ _FIRST, _LARGEST = 1_000, 2_000
 """Events in one transaction."""
 _LONGEST = 0.5
 """Seconds for one transaction, so that other writers of the database get their turn."""
+_PAUSE = 0.02
+"""Seconds between two looks at an effect that is to be tried again."""
 _LOOK = 0.1
 """Seconds between two looks whether the other workers are at the end of the log too."""
 
@@ -82,6 +85,9 @@ class Worker:
         self._checkpoints = Checkpoints(self._projection.name, build.version, build.number)
         self.reports = Reports(self._projection.name, build.version, build.number)
         self._batches = Batches(self._projection, self._models, self._checkpoints, self._patience)
+        self._effects: Effects | None = None
+        if build.role == "live" and effects_on(self._declared):
+            self._effects = Effects(self._declared, self._source, self._models, self._patience)
 
     def take(self, partitions: Collection[Partition]) -> None:
         """Work on these from now on; where others may have been before, it begins where they ended.
@@ -136,6 +142,24 @@ class Worker:
         self.offsets[partition] = reached
         self.handled[partition] += len(page.events)
         return len(page.events)
+
+    def act(self, partition: Partition) -> bool:
+        """Run side effects that are due; returns whether there were any.
+
+        They belong to the live build, once it is whole; what is read to make it so has none.
+        """
+        if self._effects is None or not self._finished:
+            return False
+        return self._effects.run(partition, self.offsets[partition])
+
+    def act_on_all(self) -> None:
+        """Run all side effects that are due; those that fail are tried again, then parked."""
+        if self._effects is None or not self._finished:
+            return
+        for partition, offset in self.offsets.items():
+            while self._effects.pending(partition, offset):
+                if not self.act(partition) and self._patience.pause(_PAUSE):
+                    return
 
     def finish(self, ends: Mapping[Partition, int]) -> None:
         """Note that the end of the log was reached, if it was, by all workers together.

@@ -1,0 +1,78 @@
+"""Parked effects of one aggregate, in order.
+
+A retry runs an effect without a lock, for it may take long, and removes its letter with the
+checkpoint of the effects locked. A worker that has the next event of the aggregate meanwhile finds
+the letter, or not, under the same lock: either it parks the event, and the retry, which looks for
+more after each letter, finds it; or the letter is gone, and the effect before was run.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from eventkit.errors import CodecError, EventTypeError
+from eventkit.projection.checkpoints import Checkpoints
+from eventkit.projection.dead_letters_retry import Outcome, PointedAt, partition_of
+from eventkit.projection.dead_letters_table import DeadLetter, Failure, Letters, find_letter
+from eventkit.projection.effects import ALL_VERSIONS, Calls
+from eventkit.projection.failures import failure_of
+from eventkit.projection.patience import Patience
+from eventkit.projection.projection import Projection, effects_filter_of
+from eventkit.projection.read_models import ReadModels
+from eventkit.projection.source import Source
+
+
+class EffectRetry:
+    """Runs parked effects; see `HandlerRetry`."""
+
+    def __init__(self, projection: Projection, source: Source, models: ReadModels) -> None:
+        self._models = models
+        self._patience = Patience(models.patience)
+        self._calls = Calls(projection)
+        self._events = PointedAt(source, effects_filter_of(projection, source.types))
+        self._checkpoints = Checkpoints(projection.name, ALL_VERSIONS, ALL_VERSIONS)
+        self.letters = Letters(projection.name, ALL_VERSIONS, "effect")
+
+    def retry(self, aggregate_id: str) -> Outcome:
+        """Run the parked effects of an aggregate in order, up to one that fails again.
+
+        Raises: as `HandlerRetry.retry`.
+        """
+        done = 0
+        while True:
+            with self._models.connect() as connection:
+                first = self.letters.next_of(connection, aggregate_id, 1)
+            if not first:
+                return Outcome(done, None)
+            (letter,) = first
+            failure = self._run(letter)
+            if failure is not None:
+                return Outcome(done, self._patience(lambda: self._note(letter, failure)))  # noqa: B023
+            self._patience(lambda: self._remove(letter))  # noqa: B023 - called at once
+            done += 1
+
+    def locked(self, connection: Connection, aggregate_id: str) -> list[DeadLetter]:
+        """The first letter of an aggregate, with the checkpoint of its partition locked."""
+        first = self.letters.next_of(connection, aggregate_id, 1)
+        if not first:
+            return []
+        self._checkpoints.hold(connection, partition_of(first[0]))
+        return self.letters.next_of(connection, aggregate_id, 1)
+
+    def _run(self, letter: DeadLetter) -> Failure | None:
+        try:
+            recorded = self._events.read(letter)
+        except (CodecError, EventTypeError) as error:
+            return failure_of(error, 1, letter.failed_in)
+        raised = recorded and self._calls.run(recorded, letter.failed_in, 1)
+        return raised[1] if raised else None
+
+    def _note(self, letter: DeadLetter, failure: Failure) -> DeadLetter | None:
+        with self._models.writing() as connection:
+            self.letters.failed_again(connection, letter.number, failure)
+            return find_letter(connection, letter.number)
+
+    def _remove(self, letter: DeadLetter) -> None:
+        with self._models.writing() as connection:
+            self._checkpoints.hold(connection, partition_of(letter), 1)
+            self.letters.remove(connection, [letter.number])

@@ -14,9 +14,9 @@ from eventkit.kafka.names import Names
 from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.store import KafkaStore
 from eventkit.kafka.topics import Topics
-from eventkit.projection import ReadModels
+from eventkit.projection import ReadModels, Runner
 from tests.kafka.conftest import QUICK
-from tests.kafka.ledger import folded, held
+from tests.kafka.ledger import Ledger, folded, held
 from tests.kafka.worker_kit import SECONDS, Workers, fill, growing, handled, is_current, until
 from tools.broker.cluster import Cluster
 
@@ -59,6 +59,9 @@ class Log:
 
     def is_current(self) -> bool:
         return is_current(self.store, self.models)
+
+    def is_ready(self) -> bool:
+        return Runner(Ledger(), self.store, self.models).status().state == "ready"
 
     def handled(self) -> int:
         return handled(self.store, self.models) if self.models.exists() else 0

@@ -53,8 +53,9 @@ class Workers:
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `eventkit projection run ledger --follow` with more arguments."""
-        command = [sys.executable, "-m", "eventkit", "projection", "run", "ledger", "--follow"]
+        """Start `eventkit projection run ledger` with more arguments, `--follow` unless given."""
+        command = [sys.executable, "-m", "eventkit", "projection", "run", "ledger"]
+        arguments = arguments or ("--follow",)
         with (self._log / f"worker-{len(self._started)}.log").open("w") as log:
             process = subprocess.Popen(
                 [*command, *arguments], env=self._environment, stdout=log, stderr=log, text=True

@@ -1,0 +1,119 @@
+"""A poison event on Kafka: its aggregate waits in order, all others flow, a retry makes it good."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from eventkit import RecordedEvent
+from eventkit.kafka.cluster import Cluster
+from eventkit.kafka.names import Names
+from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.store import KafkaStore
+from eventkit.kafka.topics import Topics
+from eventkit.projection import DeadLetters, ReadModels, Runner, Transaction, effect
+from eventkit.projection import failures as failing
+from tests.kafka.conftest import QUICK
+from tests.kafka.ledger import Ledger, folded, held
+from tests.kafka.worker_kit import fill, until
+from tests.projection.accounts import Deposited
+from tests.projection.test_parking import letters
+
+POISONED = "account-3"
+
+
+@pytest.fixture
+def store(kafka_address: str, cluster: Cluster, tmp_path: Path) -> Iterator[KafkaStore]:
+    prefix = f"{uuid.uuid4().hex}."
+    Topics(cluster, Names(prefix)).create("account", 2, 1)
+    settings = KafkaSettings(kafka_address, QUICK)
+    with KafkaStore(settings, index=tmp_path / "index.db", prefix=prefix) as store:
+        yield store
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def models(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModels]:
+    url = f"sqlite:///{tmp_path}/read-models.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("database")
+    with ReadModels(url) as models:
+        yield models
+
+
+class Poisoned(Ledger):
+    """Fails at one event until it is mended; notes the mails that go out."""
+
+    def __init__(self) -> None:
+        self.mended = False
+        self.mailed: list[tuple[str, int]] = []
+
+    def note(self, recorded: RecordedEvent, tx: Transaction) -> None:
+        super().note(recorded, tx)
+        if not self.mended and (recorded.aggregate_id, recorded.version) == (POISONED, 4):
+            raise ValueError("no such account")
+
+    @effect(Deposited)
+    def mail(self, recorded: RecordedEvent) -> None:
+        self.mailed.append((recorded.aggregate_id, recorded.version))
+
+
+@contextmanager
+def following(runner: Runner) -> Iterator[Future[int]]:
+    """Follow the log meanwhile, as a member of the group."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        future = threads.submit(runner.follow, stop)
+        try:
+            yield future
+        finally:
+            stop.set()
+            future.result(60)
+
+
+def test_a_poison_event_waits_with_its_aggregate_until_a_retry_applies_them_in_order(
+    store: KafkaStore, models: ReadModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failing, "_PAUSES", (0.01, 0.01))
+    projection = Poisoned()
+    runner = Runner(projection, store, models)
+    fill(store, accounts=8, rounds=3)
+    with following(runner):
+        until(lambda: models.exists() and runner.status().lag == 0)
+        last = store.append(POISONED, [Deposited(amount=7)])
+        other = store.append("account-4", [Deposited(amount=7)])
+        until(lambda: runner.status().lag == 0 and runner.status().parked == 5)
+
+        waiting = letters(models)
+        assert [(it.aggregate_id, it.aggregate_version) for it in waiting] == [
+            (POISONED, version) for version in range(4, last.version + 1)
+        ]
+        assert [it.state for it in waiting] == ["failed", *["waiting"] * 4]
+        now, whole = held(models), folded(store)
+        for table in ("accounts", "journal"):
+            assert without(now[table]) == without(whole[table])
+
+        projection.mended = True
+        done = DeadLetters(projection, store, models).retry()
+        assert done == (5, (), 0)
+        assert held(models) == whole
+        after = store.append(POISONED, [Deposited(amount=8)])
+        until(lambda: runner.status().lag == 0)
+        until(lambda: (POISONED, after.version) in projection.mailed)
+        assert held(models) == folded(store)
+    mailed = [(POISONED, last.version), ("account-4", other.version), (POISONED, after.version)]
+    assert sorted(projection.mailed) == sorted(mailed)
+
+    before = held(models)
+    runner.rebuild()
+    assert held(models) == before
+    assert letters(models) == []
+    assert len(projection.mailed) == 3
+
+
+def without(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """The rows of all other accounts."""
+    return [row for row in rows if row[0] != POISONED]

@@ -189,11 +189,15 @@ def _planned(name: str, builds: dict[int, Build], role: Role) -> _Exchange:
     live, other = live_build(builds), with_role(builds, role)
     if live is None or other is None:
         versions = ", ".join(f"{build.version} ({build.role})" for build in builds.values())
-        how = (
-            f"Build one: eventkit projection rebuild {name} --beside"
-            if role == "beside"
-            else "It is there after a switch"
-        )
+        if role == "previous":
+            how = "There is one after a switch"
+        elif with_role(builds, "previous"):
+            how = (
+                f"To go to the previous one: eventkit projection rollback {name}. For a new one: "
+                f"eventkit projection rebuild {name} --beside"
+            )
+        else:
+            how = f"Build one: eventkit projection rebuild {name} --beside"
         raise ProjectionError(
             f"projection {name} has no {role} version; it has {versions}. Nothing was changed. "
             f"{how}."

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 from eventkit.errors import (
     CheckpointMoved,
@@ -35,6 +36,9 @@ _PAUSE = 0.02
 """Seconds between two looks at an effect that is to be tried again."""
 _LOOK = 0.1
 """Seconds between two looks whether the other workers are at the end of the log too."""
+
+_TRIES = 10
+"""How often a worker looks again at once for a build that changes while it looks."""
 
 
 class Worker:
@@ -73,9 +77,9 @@ class Worker:
         self._limit = _FIRST
         self._look_at = 0.0
         self.handled: Counter[Partition] = Counter()
-        self._open()
         self.partitions = source.partitions(self._wanted)
-        self.offsets = self._stored_offsets(self.partitions)
+        self.offsets: dict[Partition, int] = {}
+        self._go_on(self.partitions)
 
     def _open(self) -> None:
         """Find the build that there is now, to work in its tables."""
@@ -97,7 +101,11 @@ class Worker:
         if self.offsets.keys() == set(partitions):
             return
         fresh = [it for it in partitions if it not in self.offsets]
-        stored = self._patience(lambda: self._stored_offsets(fresh)) if fresh else {}
+        try:
+            stored = self._patience(lambda: self._stored_offsets(fresh)) if fresh else {}
+        except CheckpointMoved:
+            self._patience(lambda: self._go_on(partitions))
+            return
         self.offsets = {it: stored[it] if it in stored else self.offsets[it] for it in partitions}
 
     def refresh(self) -> None:
@@ -106,9 +114,16 @@ class Worker:
         Raises: as the worker when it is made.
         """
         partitions = list(self.offsets)
-        self._patience(self._open)
-        self.offsets = {}
-        self.take(partitions)
+        self._patience(lambda: self._go_on(partitions))
+
+    def _go_on(self, partitions: Collection[Partition]) -> None:
+        """Begin where the build that there is now stands."""
+        for _ in range(_TRIES):
+            self._open()
+            with suppress(CheckpointMoved):  # by a switch or a rebuild between the two
+                self.offsets = self._stored_offsets(partitions)
+                return
+        raise CheckpointMoved(self._declared.name, 0, None)
 
     def step(self, partition: Partition, until: int | None = None) -> int | None:
         """Read one page and apply it.

@@ -14,7 +14,6 @@ from eventkit.projection.checkpoints import Checkpoint, Checkpoints
 from eventkit.projection.source import Partition, SqliteSource
 from eventkit.projection.worker import Worker
 from eventkit.sqlite import SqliteStore
-from eventkit.store import EventFilter
 from tests.projection.accounts import Balances, actual, expected, fill, rows
 
 ONLY = Partition("events", 0)
@@ -152,16 +151,22 @@ def test_a_worker_of_an_earlier_build_at_the_same_place_writes_nothing(
     assert rows(models, Balances.journal) == []
 
 
-def test_a_worker_overtaken_by_a_rebuild_while_it_begins_gives_up(
-    store: SqliteStore, models: ReadModels
+def test_a_worker_overtaken_by_a_rebuild_while_it_begins_works_on_the_new_build(
+    store: SqliteStore, models: ReadModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Slow(SqliteSource):
-        def partitions(self, _wanted: EventFilter | None = None) -> tuple[Partition, ...]:
-            Runner(Balances(), store, models).rebuild()
-            return (Partition("events", 1),)
+    fill(store, accounts=2)
+    Runner(Balances(), store, models).run()
+    read = Checkpoints.read
 
-    with pytest.raises(CheckpointMoved):
-        Worker(Balances(), Slow(store), models)
+    def read_before_the_other_rebuilds(
+        _self: Checkpoints, _connection: Connection
+    ) -> dict[Partition, Checkpoint]:
+        monkeypatch.setattr(Checkpoints, "read", read)
+        Runner(Balances(), store, models).rebuild()
+        return {}
+
+    monkeypatch.setattr(Checkpoints, "read", read_before_the_other_rebuilds)
+    assert Worker(Balances(), SqliteSource(store), models).offsets == {ONLY: store.last_position()}
 
 
 def test_a_worker_that_finds_the_tables_made_meanwhile_works_on_them(

@@ -48,7 +48,7 @@ class Permission(NamedTuple):
     def binding(self, prefix: str) -> AclBinding:
         """The ACL, in a log whose topics begin with `prefix`."""
         pattern = ResourcePatternType.PREFIXED if self.prefixed else ResourcePatternType.LITERAL
-        name = f"{prefix}{self.name}" if self.kind == "topic" else self.name
+        name = f"{prefix}{self.name}" if self.kind in {"topic", "group"} else self.name
         return AclBinding(
             _KINDS[self.kind],
             name,

@@ -6,16 +6,17 @@ import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from eventkit import Event, EventStore, connect
 from eventkit.errors import KafkaNotAllowed, KafkaUnavailable, StoreUnavailable
 from eventkit.kafka.cluster import Cluster
+from eventkit.kafka.group import Group
 from eventkit.kafka.names import Names
 from eventkit.kafka.settings import KafkaSettings, Setting
 from eventkit.kafka.topics import Topics
@@ -88,20 +89,23 @@ def write(log: Log) -> None:
 
 
 def work(log: Log) -> None:
-    """Join the group of a projection and read; nothing is committed."""
-    settings = {**log.broker.client_settings("worker"), "group.id": "open_permits.v1"}
-    consumer = Consumer(settings | {"auto.offset.reset": "earliest", "enable.auto.commit": False})
-    try:
-        consumer.subscribe([f"{log.prefix}task.events"])
-        message = consumer.poll(SECONDS)
-        assert message is not None
-        error = message.error()
-        if error is not None:
-            raise PermissionError(error.str())
-    finally:
-        consumer.close()
+    """Join the group of a projection, and read."""
     with log.open("worker") as store:
         assert len(store.get_events("task-1")) == 1
+    address, settings = log.settings("worker")
+    group = Group(
+        KafkaSettings(address, settings),
+        f"{log.prefix}open_permits.v1",
+        [f"{log.prefix}task.events"],
+        lambda _partition, offset: offset + 1,
+    )
+    try:
+        deadline = monotonic() + SECONDS
+        while not group.partitions():
+            assert monotonic() < deadline
+            sleep(0.01)
+    finally:
+        group.close()
 
 
 def operate(log: Log) -> None:
@@ -237,6 +241,13 @@ WRONG: dict[str, tuple[dict[str, str | None], str]] = {
         r"Is security\.protocol the one of that port\? It is SSL",
     ),
 }
+
+
+def test_a_worker_that_may_not_join_its_group_is_told_which_permission_is_missing(log: Log) -> None:
+    some = [it for it in permissions("Worker") if it.kind != "group"]
+    log.acls.give(some, log.prefix)
+    with pytest.raises(StoreUnavailable, match=r"open_permits.v1 is lost: .*consumer group.*acls"):
+        work(log)
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -204,9 +204,10 @@ def _show_handled(
         if as_json:
             say_json({"handled": handled[name], **standing.as_json(status)})
         else:
+            parked = f"; {status.parked:,} parked, see dead-letters list" if status.parked else ""
             say(
                 f"{name}: {handled[name]:,} events handled; {status.state}, at position "
-                f"{status.position:,} of {status.end:,}"
+                f"{status.position:,} of {status.end:,}{parked}"
             )
 
 

@@ -37,6 +37,13 @@ class _Stopped(NamedTuple):
     attempts: int
 
 
+class Applied(NamedTuple):
+    """Where the checkpoint is after a batch, and how many of its events were handled."""
+
+    offset: int
+    handled: int
+
+
 class Batches:
     """Applies pages of the log to one build of a projection's read model."""
 
@@ -60,7 +67,7 @@ class Batches:
         # this stays true for as long as the checkpoint is there; then no batch has to look.
         self._clear: dict[Partition, int] = {}
 
-    def apply(self, partition: Partition, expected: int, page: Page) -> int:
+    def apply(self, partition: Partition, expected: int, page: Page) -> Applied:
         """Let each event of the page count once, and move the checkpoint from `expected`.
 
         When a handler fails, the transaction is undone and the batch runs again one by one, to
@@ -75,10 +82,10 @@ class Batches:
             CheckpointMoved: another worker was faster; nothing was written.
             ReadModelError: the database cannot be written; nothing was.
         """
-        clear, behind = False, 0
+        clear, behind, handled = False, 0, 0
 
         def whole(connection: Connection) -> int:
-            nonlocal clear, behind
+            nonlocal clear, behind, handled
             # First, so that the row is locked: of two workers here, the later one waits for the
             # commit of the other before it writes anything, and then finds the checkpoint moved.
             self._checkpoints.advance(
@@ -91,16 +98,19 @@ class Batches:
                 fewer = len(events) - len(page.events)
                 self._checkpoints.advance(connection, partition, page.read_to, page.read_to, fewer)
             self._handling.all(connection, events)
+            handled = len(events)
             return page.read_to
 
         try:
             self._once(whole)
         except HandlersFailed:
-            return self._apply_one_by_one(partition, expected, page)
-        if clear:
-            self._clear[partition] = page.read_to
-        self._tell_waiting(behind)
-        return page.read_to
+            pass  # not handled in here, or it would be in every later traceback
+        else:
+            if clear:
+                self._clear[partition] = page.read_to
+            self._tell_waiting(behind)
+            return Applied(page.read_to, handled)
+        return self._apply_one_by_one(partition, expected, page)
 
     def _once(self, write: Callable[[Connection], int]) -> None:
         """Commit what `write` does, once, also where the database goes away meanwhile.
@@ -145,24 +155,25 @@ class Batches:
     def _was_discarded(self, recorded: RecordedEvent) -> bool:
         return bool(self._discarded) and recorded.event_id in (self._discarded or ())
 
-    def _apply_one_by_one(self, partition: Partition, expected: int, page: Page) -> int:
+    def _apply_one_by_one(self, partition: Partition, expected: int, page: Page) -> Applied:
         """Pass over the page until all of it is handled or parked; see `apply`."""
-        before = 0
+        before = handled = 0
         while True:
-            stopped = self._pass_over(partition, expected, page, before)
+            good, stopped = self._pass_over(partition, expected, page, before)
+            handled += good
             if stopped is None:
-                return page.read_to
+                return Applied(page.read_to, handled)
             recorded, error, before = stopped
             if self._stops:
                 raise self._failed(recorded, error) from error
             expected = recorded.position.offset - 1
             page = Page([it for it in page.events if it.position.offset > expected], page.read_to)
             if self._patience.pause(self._attempts.pause_after(before)):
-                return expected
+                return Applied(expected, handled)
 
     def _pass_over(
         self, partition: Partition, expected: int, page: Page, before: int
-    ) -> _Stopped | None:
+    ) -> tuple[int, _Stopped | None]:
         """Handle events one by one, up to one that fails and is not to be parked yet.
 
         Parameters:
@@ -170,12 +181,15 @@ class Batches:
             expected: where the checkpoint is.
             page: what is left to handle.
             before: how often its first event has failed.
+
+        Returns how many were handled, and where it stopped.
         """
         stopped: _Stopped | None = None
         parked: list[Parked] = []
+        good = 0
 
         def until_it_fails(connection: Connection) -> int:
-            nonlocal stopped, parked
+            nonlocal stopped, parked, good
             self._checkpoints.advance(connection, partition, expected, expected, 0)  # locks it
             self._is_clear(connection, partition, expected)  # learns what was discarded
             held = self._letters.held(connection, {it.aggregate_id for it in page.events})
@@ -206,7 +220,7 @@ class Batches:
         if before and page.events[0] not in failed:
             self._attempts.recovered()
         self._tell(parked)
-        return stopped
+        return good, stopped
 
     def _tell(self, parked: Collection[Parked]) -> None:
         """Tell people, and the count of attempts, what was parked."""

@@ -145,7 +145,7 @@ class Worker:
             return None
         began = time.monotonic()
         try:
-            reached = self._batches.apply(partition, after, page)
+            applied = self._batches.apply(partition, after, page)
         except CheckpointMoved as moved:
             # A switch renames the tables. What this batch wrote by their names of before, into
             # another version's tables by now, is undone; it is written again by the new names.
@@ -154,8 +154,8 @@ class Worker:
                 return 0
             raise
         self._fit(time.monotonic() - began, len(page.events))
-        self.offsets[partition] = reached
-        self.handled[partition] += len(page.events)
+        self.offsets[partition] = applied.offset
+        self.handled[partition] += applied.handled
         return len(page.events)
 
     def act(self, partition: Partition) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
+from eventkit.errors import RebuildNeeded
 from eventkit.kafka.cluster import Cluster as Connection
 from eventkit.kafka.names import Names
 from eventkit.kafka.settings import KafkaSettings
@@ -32,15 +33,20 @@ class Log:
         self.address = address
         self.prefix = f"{uuid.uuid4().hex}."
         self.group = f"{self.prefix}ledger.v1"
-        settings = KafkaSettings(address, QUICK)
-        Topics(Connection(settings), Names(self.prefix)).create("account", PARTITIONS, 1)
-        self.store = KafkaStore(settings, index=folder / "writer.db", prefix=self.prefix)
+        self._folder = folder
+        self.store = self.open("writer.db")
         self.models = ReadModels(models_url)
         options = f"prefix={self.prefix}&session.timeout.ms={SESSION * 1000:.0f}"
         options += "&fetch.wait.max.ms=10"
         self.url = f"kafka://{address}?{options}"
         self.workers = Workers(f"{self.url}&index={folder}/index.db", models_url, folder)
         self.admin = AdminClient({"bootstrap.servers": address})
+
+    def open(self, index: str) -> KafkaStore:
+        """The store; its topics are made where they are missing."""
+        settings = KafkaSettings(self.address, QUICK)
+        Topics(Connection(settings), Names(self.prefix)).create("account", PARTITIONS, 1)
+        return KafkaStore(settings, index=self._folder / index, prefix=self.prefix)
 
     def close(self) -> None:
         self.workers.__exit__()
@@ -144,4 +150,19 @@ def test_a_worker_that_is_told_to_stop_hands_its_partitions_over_at_once(log: Lo
     fill(log.store, ACCOUNTS, rounds=3)
     until(log.is_current)
     assert log.workers.end(staying) == [0]
+    assert held(log.models) == folded(log.store)
+
+
+def test_a_topic_that_was_made_anew_is_noticed_though_the_log_is_longer(log: Log) -> None:
+    fill(log.store, ACCOUNTS, rounds=1)
+    Runner(Ledger(), log.store, log.models).run()
+    log.store.close()
+    topic = f"{log.prefix}account.events"
+    log.admin.delete_topics([topic])[topic].result(SECONDS)
+    until(lambda: topic not in log.admin.list_topics(timeout=SECONDS).topics)
+    log.store = log.open("writer.db")
+    fill(log.store, ACCOUNTS, rounds=5)
+    with pytest.raises(RebuildNeeded, match="was deleted and made anew since"):
+        Runner(Ledger(), log.store, log.models).run()
+    Runner(Ledger(), log.store, log.models).rebuild()
     assert held(log.models) == folded(log.store)

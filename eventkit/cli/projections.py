@@ -98,7 +98,8 @@ def run(
         else:
             share = None if place is None else Share(place.number, place.of)
             handled = _one_by_one(runners, lambda it, report: it.run(report, share))
-        _show_handled(runners, handled, as_json=as_json)
+        who = "" if place is None else f"worker {place.number}: "
+        _show_handled(runners, handled, as_json=as_json, who=who)
 
 
 def _introduction(session: Session, runner: Runner, place: Place | None) -> str:
@@ -197,7 +198,7 @@ def _interruptible(report: Report, interrupts: Interrupts) -> Report:
 
 
 def _show_handled(
-    runners: Mapping[str, Runner], handled: Mapping[str, int], *, as_json: bool
+    runners: Mapping[str, Runner], handled: Mapping[str, int], *, as_json: bool, who: str = ""
 ) -> None:
     for name, runner in runners.items():
         status = runner.status()
@@ -206,7 +207,7 @@ def _show_handled(
         else:
             parked = f"; {status.parked:,} parked, see dead-letters list" if status.parked else ""
             say(
-                f"{name}: {handled[name]:,} events handled; {status.state}, at position "
+                f"{who}{name}: {handled[name]:,} events handled; {status.state}, at position "
                 f"{status.position:,} of {status.end:,}{parked}"
             )
 

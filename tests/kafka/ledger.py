@@ -15,6 +15,7 @@ class Ledger(Projection):
 
     name = "ledger"
     categories = ("account",)
+    on_failure = "stop"
     accounts = Table(
         "ledger_accounts",
         MetaData(),

@@ -132,6 +132,21 @@ def test_whatever_dies_or_freezes_each_event_counts_once(breakable: Log, broker:
     until(log.is_current)
     assert log.workers.end(frozen, third) == [0, 0]
     assert held(log.models) == folded(log.store)
+    assert log.handled() == len(folded(log.store)["journal"])
+
+
+def test_those_who_work_outside_the_group_are_no_danger(log: Log) -> None:
+    """Two who take the same partitions for theirs, as one does who was frozen and goes on."""
+    fill(log.store, ACCOUNTS, rounds=20)
+    with growing(log.store, ACCOUNTS):
+        worker = log.workers.start()
+        until(lambda: log.is_shared(1))
+        for _ in range(20):
+            Runner(Ledger(), log.store, log.models).run()
+    until(log.is_current)
+    assert log.workers.end(worker) == [0]
+    assert held(log.models) == folded(log.store)
+    assert log.handled() == len(folded(log.store)["journal"])
 
 
 def test_the_offsets_of_the_group_follow_the_checkpoint_to_the_end(log: Log) -> None:

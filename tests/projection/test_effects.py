@@ -12,6 +12,7 @@ from eventkit import Event, RecordedEvent
 from eventkit.errors import InvalidProjection
 from eventkit.projection import DeadLetters, ReadModels, Runner, effect, worker
 from eventkit.projection import failures as failing
+from eventkit.projection.versions import rebuild_live
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import (
     Balances,
@@ -146,8 +147,10 @@ def test_no_effect_runs_while_the_read_model_is_rebuilt(
     monkeypatch.setattr(worker, "_LARGEST", 1)
     due = deposit(store, "account-1", "account-2", "account-1")
     interrupted = Interrupted()
+    with models.building() as connection:
+        rebuild_live(connection, interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Runner(interrupted, store, models).rebuild()
+        Runner(interrupted, store, models).follow(threading.Event())
     assert interrupted.sent == []  # though two of them are in the read model
     Runner(mailing, store, models).run()
     assert mailing.sent == due

@@ -1,3 +1,4 @@
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,22 @@ class Log:
         new = [NewTopic(name, partitions, 1) for name in names]
         for done in self.admin.create_topics(new).values():
             done.result(SECONDS)
+        self.until(lambda: len(self.cluster.describe(names)) == len(names))
+
+    def grow(self, topic: str, partitions: int) -> None:
+        self.admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(SECONDS)
+        self.until(lambda: self.cluster.describe([topic])[topic].partitions == partitions)
+
+    def until(self, shown: Callable[[], bool]) -> None:
+        """A broker shows what the controller did a moment later."""
+        ends = time.monotonic() + SECONDS
+        while True:
+            try:
+                if shown():
+                    return
+            except StoreUnavailable:
+                pass  # it knows the topic, and not yet its settings
+            assert time.monotonic() < ends, "the broker does not show it"
 
     def delete(self, *names: str) -> None:
         for done in self.admin.delete_topics(list(names)).values():
@@ -72,6 +89,7 @@ class Log:
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
         for done in self.admin.incremental_alter_configs([resource]).values():
             done.result(SECONDS)
+        self.until(lambda: self.cluster.describe([topic])[topic].settings[name] == value)
 
     def refused(self) -> list[Finding]:
         """What another process refuses."""
@@ -185,7 +203,7 @@ def test_of_two_who_make_topics_at_once_with_different_numbers_one_is_told(log: 
 
 def test_partitions_that_were_added_are_refused_and_never_recorded(log: Log) -> None:
     log.topics.create(CATEGORY, 3, 1)
-    log.admin.create_partitions([NewPartitions(log.events, 4)])[log.events].result(SECONDS)
+    log.grow(log.events, 4)
     with pytest.raises(TopicUnsafe, match="has 4 partitions, and was made with 3"):
         log.topics.create(CATEGORY, 4, 1)
     with pytest.raises(TopicUnsafe, match="has 4 partitions, and was made with 3"):
@@ -348,7 +366,7 @@ def test_a_certificate_of_nobody_we_trust_is_told(secure_broker: Broker) -> None
 
 def test_a_port_that_wants_tls_is_told(secure_broker: Broker) -> None:
     address = secure_broker.client_settings("reader")["bootstrap.servers"]
-    with pytest.raises(KafkaUnavailable, match=r"is security\.protocol the one of that port"):
+    with pytest.raises(KafkaUnavailable, match=r"Is security\.protocol the one of that port"):
         describe(KafkaSettings(address))
 
 

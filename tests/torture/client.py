@@ -18,7 +18,7 @@ from uuid import UUID
 from eventkit import ConcurrencyError, EventStore, OutcomeUnknown, connect
 from eventkit.errors import StoreBusy, StoreClosed, StoreUnavailable
 from eventkit.ids import new_event_id
-from tests.torture.domain import CATEGORY, Noted
+from tests.torture.domain import CATEGORY, Jotted
 from tests.torture.history import History, Log, lines_of, resumed
 
 FEW, MANY = 6, 3_000
@@ -112,7 +112,7 @@ class Caller:
             "invoke", op=name, aggregate=aggregate, expected=expected, tokens=tokens,
             ids=None if ids is None else [str(it) for it in ids],
         )  # fmt: skip
-        events = [Noted(token=it) for it in tokens]
+        events = [Jotted(token=it) for it in tokens]
         more: dict[str, Any] = {} if ids is None else {"event_ids": ids}
         try:
             done = self._store.append(aggregate, events, expected, **more)

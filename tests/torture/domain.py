@@ -5,5 +5,5 @@ from eventkit import Event
 CATEGORY = "note"
 
 
-class Noted(Event):
+class Jotted(Event):
     token: str  # that of no other event

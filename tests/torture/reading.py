@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from eventkit import EventStore, connect
 from tests.torture.checker import Entry
-from tests.torture.domain import CATEGORY, Noted
+from tests.torture.domain import CATEGORY, Jotted
 
 SECONDS = 60.0
 
@@ -105,7 +105,7 @@ def _by_aggregate(store: EventStore) -> list[Entry]:
 
 
 def _recorded(recorded: Any) -> Entry:
-    assert isinstance(recorded.event, Noted)
+    assert isinstance(recorded.event, Jotted)
     assert recorded.aggregate_id.startswith(f"{CATEGORY}-")
     _, part, offset = recorded.position
     return Entry(

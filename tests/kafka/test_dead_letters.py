@@ -47,6 +47,8 @@ def models(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadModel
 class Poisoned(Ledger):
     """Fails at one event until it is mended; notes the mails that go out."""
 
+    on_failure = "park"
+
     def __init__(self) -> None:
         self.mended = False
         self.mailed: list[tuple[str, int]] = []

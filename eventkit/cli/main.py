@@ -19,6 +19,7 @@ from eventkit.cli import (
     schemas,
     state,
     topics,
+    verify,
 )
 from eventkit.cli.demo import demo
 from eventkit.cli.failures import EXIT_CODES, Commands
@@ -90,6 +91,7 @@ app.command("import")(importing.import_file)
 app.command("events")(events.show_events)
 app.command("state")(state.show_state)
 app.command("replay")(replay.replay_events)
+app.command("verify")(verify.verify)
 app.add_typer(projections.commands, name="projection")
 app.add_typer(dead_letters.commands, name="dead-letters")
 app.add_typer(schemas.commands, name="schemas")

@@ -22,7 +22,7 @@ from eventkit.store import EventFilter, PlainEvent, event_filter
 
 _ROW_OF = {"position": "offset", "event_type": "type"}
 _FIELDS = [LogRecord._fields.index(_ROW_OF.get(name, name)) for name in COLUMNS]
-_row: Callable[[LogRecord], tuple[Any, ...]] = itemgetter(*_FIELDS)
+row_of: Callable[[LogRecord], tuple[Any, ...]] = itemgetter(*_FIELDS)
 """The row that the index would keep of a record, but its offset for a position."""
 
 
@@ -92,7 +92,7 @@ class KafkaLog:
         """The events of one aggregate; see `EventStore.get_events`."""
         partition, records = self._records_of(aggregate_id, from_version, to_version, as_of)
         codec, place = self.codec, partial(Position, *partition)
-        return [recorded(_row(it), codec, place) for it in records]
+        return [recorded(row_of(it), codec, place) for it in records]
 
     def plain_events_of(
         self,
@@ -104,7 +104,7 @@ class KafkaLog:
         """The events of one aggregate, their bodies read without any event class."""
         partition, records = self._records_of(aggregate_id, from_version, to_version, as_of)
         codec, place = self.codec, partial(Position, *partition)
-        return [plain(_row(it), codec, place) for it in records]
+        return [plain(row_of(it), codec, place) for it in records]
 
     def replay(
         self,
@@ -139,7 +139,7 @@ class KafkaLog:
         for partition, records, _ in self._scan.batches(stretches):
             place = partial(Position, *partition)
             for it in choose(records):
-                yield read(_row(it), codec, place)
+                yield read(row_of(it), codec, place)
 
     def _records_of(
         self, aggregate_id: str, from_version: int, to_version: int | None, as_of: datetime | None

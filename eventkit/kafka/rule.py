@@ -128,6 +128,10 @@ class PartitionRule:
         rejected, self._rejected = self._rejected, []
         return rejected
 
+    def open_frames(self) -> list[tuple[LogRecord, ...]]:
+        """The frames that are open, the oldest first: what was read of appends not whole yet."""
+        return [tuple(frame) for frame in self._open.values()]
+
     def heads_stored(self) -> None:
         """Forget the heads that changed: from now on `head_of` knows them."""
         self._heads.clear()

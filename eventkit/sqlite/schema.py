@@ -127,6 +127,12 @@ def prepare(connection: sqlite3.Connection, path: Path, where: str, *, timeout: 
                 raise
 
 
+def expected_objects() -> dict[str, str]:
+    """The tables and triggers that a sound file has, by name, as SQLite keeps their text."""
+    texts = [it.strip().removesuffix(";") for it in _statements(_TABLES + _GUARDS)]
+    return {it.split()[2]: it for it in texts}
+
+
 def _check_size(connection: sqlite3.Connection, path: Path, where: str) -> None:
     """SQLite sees that whole pages are missing, but reads the lost part of one as zeros."""
     (page_size,) = connection.execute("PRAGMA page_size").fetchone()

@@ -29,6 +29,7 @@ LAYERS = (
     "codec",
     "repository",
     "testing",
+    "health",
     "sqlite",
     "kafka",
     "projection",

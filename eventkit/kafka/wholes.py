@@ -1,0 +1,83 @@
+"""Which appends over several aggregates are whole in the log, in bounded memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+_TABLE = """
+CREATE TABLE parts (
+    writer TEXT, all_id BLOB, number INTEGER, count INTEGER,
+    topic TEXT, part INTEGER, position INTEGER, aggregate_id TEXT,
+    PRIMARY KEY (writer, all_id, number)
+) WITHOUT ROWID
+"""
+_ADD = "INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_MISSING = """
+SELECT writer, all_id, max(count), json_group_array(number) FROM parts
+GROUP BY writer, all_id HAVING count(*) < max(count)
+"""
+_PARTS = """
+SELECT writer, all_id, number, count, topic, part, position, aggregate_id FROM parts
+WHERE writer = ? AND all_id = ? ORDER BY number
+"""
+_MOST = 10_000
+
+
+class PartOfAll(NamedTuple):
+    """One append of an `append_all`, and where its first record stands."""
+
+    writer: str
+    all_id: bytes
+    number: int
+    of: int
+    topic: str
+    partition: int
+    offset: int
+    aggregate_id: str
+
+
+def part_in(header: bytes, writer: str, place: tuple[str, int], offset: int, id_: str) -> PartOfAll:
+    """What a header `ce_all` says.
+
+    Raises:
+        ValueError: it says nothing.
+    """
+    all_id, number, count = header.rsplit(b".", 2)
+    return PartOfAll(writer, all_id, int(number), int(count), *place, offset, id_)
+
+
+class Wholes:
+    """The parts that took effect, in a temporary file: their number grows with the log."""
+
+    def __init__(self) -> None:
+        # A nameless database: SQLite keeps it in memory while it is small, and deletes it.
+        self._file = sqlite3.connect("", isolation_level=None)
+        self._file.execute("PRAGMA journal_mode = OFF")
+        self._file.execute("PRAGMA synchronous = OFF")
+        self._file.execute(_TABLE)
+        self._new: list[PartOfAll] = []
+
+    def add(self, parts: Iterable[PartOfAll]) -> None:
+        """These are there."""
+        self._new += parts
+        if len(self._new) >= _MOST:
+            self._put_away()
+
+    def torn(self) -> Iterator[Sequence[PartOfAll]]:
+        """The parts that are there, of each `append_all` of which one is missing."""
+        self._put_away()
+        for writer, all_id, _, _ in self._file.execute(_MISSING):
+            found = self._file.execute(_PARTS, (writer, all_id))
+            yield [PartOfAll(*row) for row in found]
+
+    def close(self) -> None:
+        """Delete the file."""
+        self._file.close()
+
+    def _put_away(self) -> None:
+        new, self._new = self._new, []
+        self._file.execute("BEGIN")
+        self._file.executemany(_ADD, new)
+        self._file.execute("COMMIT")

@@ -1,12 +1,13 @@
 """A read model for tests of workers on Kafka: one row an account, one row an event."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table
 
 from eventkit import EventStore, RecordedEvent
 from eventkit.projection import Projection, ReadModels, Transaction, on
+from eventkit.projection.projection import OnFailure
 from tests.projection.accounts import Deposited, Opened, Withdrawn, rows, signed
 
 
@@ -15,7 +16,7 @@ class Ledger(Projection):
 
     name = "ledger"
     categories = ("account",)
-    on_failure = "stop"
+    on_failure: ClassVar[OnFailure] = "stop"
     accounts = Table(
         "ledger_accounts",
         MetaData(),

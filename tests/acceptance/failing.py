@@ -17,6 +17,7 @@ class Guest(Aggregate):
 
 class Names(Projection):
     name = "names"
+    on_failure = "stop"
     names = Table("names", MetaData(), Column("name", String, primary_key=True))
 
     @on(GuestArrived)

@@ -51,6 +51,7 @@ class Guest(Aggregate):
 
 class Occupancy(Projection):
     name = "occupancy"
+    on_failure = "stop"
     categories = ("guest",)
     rooms = Table(
         "rooms",

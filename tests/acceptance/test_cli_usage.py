@@ -193,7 +193,7 @@ def test_a_handler_that_fails_is_shown_with_its_own_line(cli: Cli) -> None:
     assert done.code == 1
     first, where, why = done.err.splitlines()
     assert first.startswith("error: projection names failed on GuestArrived")
-    assert where.endswith('failing.py:24: raise RuntimeError("full")')
+    assert where.endswith('failing.py:25: raise RuntimeError("full")')
     assert why == "  RuntimeError: full"
 
 

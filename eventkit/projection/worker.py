@@ -28,7 +28,7 @@ from eventkit.projection.tables import bound
 from eventkit.projection.versions import open_build, renamed
 from eventkit.store import Page
 
-_FIRST, _LARGEST = 1_000, 2_000
+_FIRST, _LARGEST = 1_000, 8_000
 """Events in one transaction."""
 _LONGEST = 0.5
 """Seconds for one transaction, so that other writers of the database get their turn."""

@@ -12,7 +12,7 @@ from eventkit.errors import StoreClosed
 from eventkit.events import RecordedEvent
 
 _T = TypeVar("_T")
-_CPU_TIME = 0.0005
+_CPU_TIME = 0.00025
 """Seconds. What is decoded in so short a time is no large thing in memory, however large the
 events are; and no reader waits long for its first one."""
 _LOOK = 8

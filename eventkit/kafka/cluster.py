@@ -57,6 +57,7 @@ class Cluster:
                 settings[name],
             )
             for name, topic in found.items()
+            if name in settings
         }
 
     def brokers(self) -> int:
@@ -100,6 +101,7 @@ class Cluster:
         answers = self._answers(
             {resource.name: future for resource, future in asked.items()},
             "reading the settings of topics",
+            KafkaError.UNKNOWN_TOPIC_OR_PART,  # it is just being made: it is not there yet
         )
         return {
             name: {entry.name: entry.value or "" for entry in entries.values()}

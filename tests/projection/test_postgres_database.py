@@ -149,6 +149,8 @@ def test_a_row_that_postgresql_refuses_is_the_events_fault(
     store: SqliteStore, models: ReadModels
 ) -> None:
     class Zero(Balances):
+        on_failure = "stop"
+
         def opened(self, recorded: RecordedEvent, tx: Transaction) -> None:
             account = "\0" if recorded.aggregate_id == "account-7" else recorded.aggregate_id
             tx.insert(self.accounts, {"account": account, "balance": 0, "movements": 0})
@@ -267,6 +269,8 @@ def test_a_lost_answer_does_not_hide_the_event_that_failed(
     models_url: str,
 ) -> None:
     class Fails(Balances):
+        on_failure = "stop"
+
         def opened(self, recorded: RecordedEvent, tx: Transaction) -> None:
             if recorded.aggregate_id == "account-7":
                 raise ZeroDivisionError

@@ -22,6 +22,9 @@ _PATIENCE = 2.0
 """Seconds after which a port that closes all connections is taken for one of another protocol."""
 
 
+_NONE: Mapping[str, str] = {}
+
+
 class Cluster:
     """Looks at topics and makes them; none is ever made unasked.
 
@@ -79,17 +82,21 @@ class Cluster:
         asked = self.admin.create_topics(list(topics), request_timeout=self.timeout)
         return list(self._answers(asked, "creating topics", KafkaError.TOPIC_ALREADY_EXISTS))
 
-    def awaited(self, topic: str) -> TopicState:
+    def awaited(self, topic: str, settings: Mapping[str, str] = _NONE) -> TopicState:
         """A topic that was made just now, as soon as the broker that is asked knows of it.
+
+        Parameters:
+            topic: its name.
+            settings: some that it was made with; a broker may know them later than the topic.
 
         Raises:
             KafkaUnavailable: no answer in time, or not for this user.
         """
         deadline = monotonic() + self.timeout
         while monotonic() < deadline:
-            found = self.describe([topic])
-            if topic in found:
-                return found[topic]
+            found = self.describe([topic]).get(topic)
+            if found is not None and settings.items() <= found.settings.items():
+                return found
             sleep(_POLL)
         raise KafkaUnavailable(self.settings.bootstrap, f"{topic} was made, and is not there.")
 

@@ -81,13 +81,16 @@ class Topics:
         if partitions < 1 or replication < 1:
             raise InvalidInput("partitions and replication are 1 or more")
         events, snapshots = self._names.events(category), self._names.snapshots(category)
+        wanted = {
+            self._names.registry: (1, _COMPACTED),
+            events: (partitions, _FOR_EVENTS),
+            snapshots: (partitions, _COMPACTED),
+        }
         made = self._cluster.create(
-            [
-                _new_topic(self._names.registry, 1, replication, _COMPACTED),
-                _new_topic(events, partitions, replication, _FOR_EVENTS),
-                _new_topic(snapshots, partitions, replication, _COMPACTED),
-            ]
+            [_new_topic(name, size, replication, it) for name, (size, it) in wanted.items()]
         )
+        for name in made:
+            self._cluster.awaited(name, wanted[name][1])
         self.registry.refresh()
         self._record(events, self._cluster.awaited(events), partitions)
         return made

@@ -76,7 +76,7 @@ _TABLES = (
     "CREATE TABLE log (cluster TEXT NOT NULL, follower INTEGER NOT NULL) STRICT",
 )
 _ROW = f"({','.join('?' * len(COLUMNS))})"
-_MOST_ROWS = 512
+_MOST_ROWS = 2048
 _INSERT = {
     rows: f"INSERT INTO events ({','.join(COLUMNS)}) VALUES {','.join([_ROW] * rows)}"  # noqa: S608 - constants
     for rows in (1 << power for power in range(_MOST_ROWS.bit_length()))
@@ -229,7 +229,7 @@ class IndexWriter:
         with translated(where):
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA cache_size = -65536")  # KiB
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages
+            connection.execute("PRAGMA wal_autocheckpoint = 16000")  # pages
             connection.execute("PRAGMA journal_size_limit = 67108864")
             self.follower = add_partitions(connection, log, partitions)
             rows = connection.execute("SELECT topic, part, number FROM partitions")

@@ -18,7 +18,7 @@ log = logging.getLogger("eventkit.kafka")
 
 _POLL = 0.02
 """Seconds a poll waits for a first record: how soon a tail notices that it is to stop."""
-_MOST = 5_000
+_MOST = 20_000
 """Records in one batch."""
 
 

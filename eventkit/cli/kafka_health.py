@@ -1,4 +1,4 @@
-"""What `verify` and `doctor` need of Kafka; nothing here is imported for SQLite's users."""
+"""What `verify` needs of Kafka; nothing here is imported for SQLite's users."""
 
 from __future__ import annotations
 

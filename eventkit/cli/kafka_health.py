@@ -10,6 +10,7 @@ from eventkit.events import EventTypes
 from eventkit.health.findings import Asked, Listener
 
 if TYPE_CHECKING:
+    from eventkit.kafka.checkup import KafkaCheckup
     from eventkit.kafka.names import Names
     from eventkit.kafka.settings import KafkaSettings
     from eventkit.kafka.verifying import KafkaVerifier
@@ -45,3 +46,10 @@ def verifier_at(place: Place, types: EventTypes, asked: Asked, listener: Listene
     from eventkit.kafka.verifying import KafkaVerifier  # noqa: PLC0415 - as in `place_of`
 
     return KafkaVerifier(place.settings, place.names, types, asked, listener)
+
+
+def checkup_at(place: Place, *, writes: bool) -> KafkaCheckup:
+    """What looks at all that a store at a place needs."""
+    from eventkit.kafka.checkup import KafkaCheckup  # noqa: PLC0415 - as in `place_of`
+
+    return KafkaCheckup(place.settings, place.names, place.index_file, writes=writes)

@@ -12,6 +12,7 @@ import typer
 
 from eventkit.cli import (
     dead_letters,
+    doctor,
     events,
     importing,
     projections,
@@ -92,6 +93,7 @@ app.command("events")(events.show_events)
 app.command("state")(state.show_state)
 app.command("replay")(replay.replay_events)
 app.command("verify")(verify.verify)
+app.command("doctor")(doctor.doctor)
 app.add_typer(projections.commands, name="projection")
 app.add_typer(dead_letters.commands, name="dead-letters")
 app.add_typer(schemas.commands, name="schemas")

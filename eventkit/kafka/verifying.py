@@ -256,8 +256,8 @@ class KafkaVerifier:
             if left and monotonic() > deadline:
                 names = ", ".join(f"{topic}/{part}" for topic, part in left)
                 self._listener.remark(
-                    f"a transaction in {names} stays open, so not all can be told; it ends by its "
-                    "time-out, or kafka-transactions.sh ends it"
+                    f"a transaction in {names} stays open, so not all can be told; see eventkit "
+                    "doctor"
                 )
                 return False
             if left:

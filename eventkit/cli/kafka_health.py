@@ -10,10 +10,10 @@ from eventkit.events import EventTypes
 from eventkit.health.findings import Asked, Listener
 
 if TYPE_CHECKING:
-    from eventkit.kafka.checkup import KafkaCheckup
+    from eventkit.kafka.checking.checkup import KafkaCheckup
+    from eventkit.kafka.checking.verifying import KafkaVerifier
     from eventkit.kafka.names import Names
     from eventkit.kafka.settings import KafkaSettings
-    from eventkit.kafka.verifying import KafkaVerifier
 
 
 class Place(NamedTuple):
@@ -43,13 +43,13 @@ def place_of(url: str) -> Place:
 
 def verifier_at(place: Place, types: EventTypes, asked: Asked, listener: Listener) -> KafkaVerifier:
     """What verifies the log at a place."""
-    from eventkit.kafka.verifying import KafkaVerifier  # noqa: PLC0415 - as in `place_of`
+    from eventkit.kafka.checking.verifying import KafkaVerifier  # noqa: PLC0415 - as in `place_of`
 
     return KafkaVerifier(place.settings, place.names, types, asked, listener)
 
 
 def checkup_at(place: Place, *, writes: bool) -> KafkaCheckup:
     """What looks at all that a store at a place needs."""
-    from eventkit.kafka.checkup import KafkaCheckup  # noqa: PLC0415 - as in `place_of`
+    from eventkit.kafka.checking.checkup import KafkaCheckup  # noqa: PLC0415 - as in `place_of`
 
     return KafkaCheckup(place.settings, place.names, place.index_file, writes=writes)

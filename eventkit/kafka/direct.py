@@ -14,18 +14,18 @@ from eventkit.codec import AvroCodec
 from eventkit.errors import EventkitError, StoreClosed
 from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, Position, RecordedEvent
 from eventkit.kafka.cluster import Cluster
-from eventkit.kafka.consumers import Consumers
-from eventkit.kafka.directsnapshots import DirectSnapshots
 from eventkit.kafka.ends import Ends
-from eventkit.kafka.indexsnapshots import IndexSnapshots
-from eventkit.kafka.kafkalog import KafkaLog
 from eventkit.kafka.layout import layout_of
 from eventkit.kafka.names import Names
 from eventkit.kafka.pages import Pages
-from eventkit.kafka.scan import Scan
+from eventkit.kafka.scanning.consumers import Consumers
+from eventkit.kafka.scanning.log import KafkaLog
+from eventkit.kafka.scanning.scan import Scan
 from eventkit.kafka.schemas import Schemas
 from eventkit.kafka.settings import KafkaSettings
-from eventkit.kafka.snapshotwriter import SnapshotWriter
+from eventkit.kafka.snapshots.indexed import IndexSnapshots
+from eventkit.kafka.snapshots.scanned import DirectSnapshots
+from eventkit.kafka.snapshots.writer import SnapshotWriter
 from eventkit.kafka.store import CatchUp, KafkaStore
 from eventkit.kafka.topics import Topics
 from eventkit.store import Append, Appended, EventFilter, PlainEvent

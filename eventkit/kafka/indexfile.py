@@ -251,12 +251,7 @@ class IndexWriter:
         """The position of a partition's first row."""
         return self._numbers[partition] << OFFSET_BITS
 
-    def apply(
-        self,
-        rows: Sequence[object],
-        progress: Mapping[Partition, Progress],
-        schemas: Sequence[tuple[bytes, str]] = (),
-    ) -> None:
+    def apply(self, rows: Sequence[object], progress: Mapping[Partition, Progress]) -> None:
         """Add events, as `add_row` gathers them, and move on, in one transaction.
 
         Raises:
@@ -271,8 +266,6 @@ class IndexWriter:
                 self._check_follower()
                 self._insert(rows)
                 connection.executemany(_MOVE, moved)
-                if schemas:
-                    connection.executemany("INSERT OR IGNORE INTO schemas VALUES (?, ?)", schemas)
                 connection.execute("COMMIT")
             except sqlite3.IntegrityError as error:
                 self._roll_back()

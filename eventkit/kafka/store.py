@@ -23,10 +23,8 @@ from eventkit.ids import category_of, new_event_id
 from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.ends import Ends
 from eventkit.kafka.following import Following
-from eventkit.kafka.helping import Helper
 from eventkit.kafka.index import IndexReader, Partition
 from eventkit.kafka.indexfile import connect_index
-from eventkit.kafka.indexsnapshots import IndexSnapshots
 from eventkit.kafka.inflight import Call, InFlight, Waiting
 from eventkit.kafka.layout import layout_of
 from eventkit.kafka.murmur2 import partition_for
@@ -36,12 +34,14 @@ from eventkit.kafka.proposals import ProposalTail
 from eventkit.kafka.records import new_records
 from eventkit.kafka.schemas import Schemas
 from eventkit.kafka.settings import LOGGER, KafkaSettings
-from eventkit.kafka.snapshottail import SnapshotTail
-from eventkit.kafka.snapshotwriter import SnapshotWriter
-from eventkit.kafka.together import Whole
+from eventkit.kafka.snapshots.indexed import IndexSnapshots
+from eventkit.kafka.snapshots.tail import SnapshotTail
+from eventkit.kafka.snapshots.writer import SnapshotWriter
 from eventkit.kafka.topics import Topics
 from eventkit.kafka.view import View
-from eventkit.kafka.writer import Writer
+from eventkit.kafka.writing.helping import Helper
+from eventkit.kafka.writing.together import Whole
+from eventkit.kafka.writing.writer import Writer
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.log import ReadsLog, SqliteLog
 from eventkit.sqlite.rows import to_micros

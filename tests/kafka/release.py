@@ -1,6 +1,6 @@
 """Which release of Kafka answers at an address."""
 
-from eventkit.kafka.release import release_at
+from eventkit.kafka.checking.release import release_at
 from tools.broker.errors import BrokerError
 
 

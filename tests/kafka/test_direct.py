@@ -18,9 +18,9 @@ from eventkit.errors import InvalidInput
 from eventkit.kafka.direct import DirectStore
 from eventkit.kafka.names import Names
 from eventkit.kafka.rule import Progress
-from eventkit.kafka.scan import Scan
+from eventkit.kafka.scanning.scan import Scan
 from eventkit.kafka.settings import KafkaSettings
-from eventkit.kafka.snapshotrecord import Place, written
+from eventkit.kafka.snapshots.record import Place, written
 from eventkit.kafka.store import KafkaStore
 from eventkit.store import Append, Snapshot
 from tests.contract.domain import OpenStore, Parcel, by_aggregate, moves, places, versions

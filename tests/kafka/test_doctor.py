@@ -1,5 +1,6 @@
 """`eventkit doctor` on brokers: what is not as it should be is told with what mends it."""
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -75,7 +76,7 @@ def test_a_topic_that_loses_history_cannot_be_used(url: str, kafka_address: str)
 def test_a_transaction_that_stays_open_is_told_with_its_place(
     url: str, kafka_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventkit.kafka.stalled._WATCHED", 0.5)
+    monkeypatch.setattr("eventkit.kafka.checking.stalled._WATCHED", 0.5)
     topic, writer = f"{prefix_of(url)}parcel.events", f"eventkit-{uuid.uuid4()}"
     hanging = Producer(dict(at(kafka_address)) | {"transactional.id": writer})
     hanging.init_transactions(SECONDS)
@@ -84,7 +85,7 @@ def test_a_transaction_that_stays_open_is_told_with_its_place(
     hanging.produce(topic, b"", b"parcel-1", 1, headers=headers)
     hanging.flush(SECONDS)
     told = doctor(url)
-    monkeypatch.setattr("eventkit.kafka.checkup._FOREVER", 0.0)
+    monkeypatch.setattr("eventkit.kafka.checking.checkup._FOREVER", 0.0)
     long = doctor(url)
     hanging.abort_transaction(SECONDS)
     assert (told.code, long.code) == (1, 1)
@@ -123,7 +124,8 @@ def test_an_index_is_looked_at(
         store.append("parcel-1", moves("a"))
     file = str(tmp_path / "index.db")
     own = doctor(f"kafka://{kafka_address}?prefix={names.prefix}", "--index", file)
-    assert "it is of this log, and 0 offsets behind its end" in own.out
+    # The marker that ended the transaction stands behind the event, and may come after the close.
+    assert re.search(r"it is of this log, and [01] offsets behind its end", own.out)
     other = doctor(url, "--index", file)
     assert (other.code, wrong(other)[0]["state"]) == (1, "warning")
     assert "it is of another log" in wrong(other)[0]["told"]
@@ -141,7 +143,7 @@ def test_a_clock_that_is_behind_is_told(
     producer.flush(SECONDS)
     assert doctor(url).code == 0
     now = time.time
-    monkeypatch.setattr("eventkit.kafka.checkup.time.time", lambda: now() - 60)
+    monkeypatch.setattr("eventkit.kafka.checking.checkup.time.time", lambda: now() - 60)
     told = doctor(url)
     assert (told.code, [it["what"] for it in wrong(told)]) == (1, ["clocks"])
 

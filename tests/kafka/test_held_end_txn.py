@@ -28,7 +28,7 @@ from eventkit.kafka.names import Names
 from eventkit.kafka.records import framed, new_records
 from eventkit.kafka.settings import KafkaSettings, Setting
 from eventkit.kafka.topics import Topics
-from eventkit.kafka.transactions import Transactions
+from eventkit.kafka.writing.transactions import Transactions
 from eventkit.store import Append, Appended
 from tests.contract.domain import ParcelMoved, moves, places, versions
 from tests.kafka.clients import SECONDS

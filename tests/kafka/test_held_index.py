@@ -12,11 +12,11 @@ import pytest
 
 from eventkit.kafka import store as store_module
 from eventkit.kafka.cluster import Cluster
-from eventkit.kafka.helping import Helper
 from eventkit.kafka.names import Names
 from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.store import KafkaStore
 from eventkit.kafka.topics import Topics
+from eventkit.kafka.writing.helping import Helper
 from tests.contract.domain import moves, versions
 from tests.kafka.clients import SECONDS
 from tests.kafka.conftest import QUICK

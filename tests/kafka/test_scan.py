@@ -14,15 +14,15 @@ from eventkit.codec import AvroCodec
 from eventkit.errors import StoreClosed, StoreCorrupted
 from eventkit.events import ALL_EVENT_TYPES, EventTypes
 from eventkit.kafka.cluster import Cluster
-from eventkit.kafka.consumers import Consumers
 from eventkit.kafka.ends import Ends
-from eventkit.kafka.kafkalog import KafkaLog
 from eventkit.kafka.layout import layout_of
 from eventkit.kafka.names import Names
 from eventkit.kafka.reading import LogRecord, read_record
 from eventkit.kafka.records import framed, new_records
-from eventkit.kafka.scan import Scan
-from eventkit.kafka.scanheads import Heads
+from eventkit.kafka.scanning.consumers import Consumers
+from eventkit.kafka.scanning.heads import Heads
+from eventkit.kafka.scanning.log import KafkaLog
+from eventkit.kafka.scanning.scan import Scan
 from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.store import KafkaStore
 from eventkit.kafka.topics import Topics

@@ -15,7 +15,7 @@ from eventkit.aggregate import state_model
 from eventkit.kafka.names import Names
 from eventkit.kafka.rule import Progress
 from eventkit.kafka.settings import KafkaSettings
-from eventkit.kafka.snapshotrecord import Place, Placed, is_newer, read, written
+from eventkit.kafka.snapshots.record import Place, Placed, is_newer, read, written
 from eventkit.kafka.store import KafkaStore
 from eventkit.store import Snapshot
 from tests.contract.domain import Parcel, moves

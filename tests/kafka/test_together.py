@@ -17,8 +17,8 @@ from eventkit.kafka.ends import Ends
 from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Waiting
 from eventkit.kafka.records import framed, new_records, part_of_all
-from eventkit.kafka.sweeping import Sweeper, frame_of
-from eventkit.kafka.transactions import NotTaken, Transactions
+from eventkit.kafka.writing.sweeping import Sweeper, frame_of
+from eventkit.kafka.writing.transactions import NotTaken, Transactions
 from eventkit.store import Appended
 from tests.kafka.plugin import Brokers
 from tests.kafka.test_held_end_txn import error_code

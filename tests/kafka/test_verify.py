@@ -148,7 +148,7 @@ def test_a_transaction_that_is_half_decided_at_the_end_is_waited_for(log: Damage
 def test_a_transaction_that_stays_open_is_no_finding_and_is_named(
     log: Damaged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventkit.kafka.verifying._DECIDED", 0.3)
+    monkeypatch.setattr("eventkit.kafka.checking.verifying._DECIDED", 0.3)
     log.write("parcel-3", 4, whole=("all", 0, 2))
     hanging = transaction(log)
     hanging.produce(log.names.events("van"), b"", b"van-1", 0)

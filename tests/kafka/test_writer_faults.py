@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from eventkit.errors import ConcurrencyError, OutcomeUnknown, StoreUnavailable
 from eventkit.kafka.records import framed, new_records
-from eventkit.kafka.transactions import Transactions
+from eventkit.kafka.writing.transactions import Transactions
 from tests.kafka.writer_kit import (
     Desk,
     Topic,

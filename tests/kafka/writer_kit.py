@@ -15,7 +15,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from eventkit.codec import AvroCodec
 from eventkit.events import EventTypes, Position
 from eventkit.kafka.ends import Ends
-from eventkit.kafka.helping import Helper
 from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Call, InFlight, Waiting
 from eventkit.kafka.murmur2 import partition_for
@@ -24,9 +23,10 @@ from eventkit.kafka.reading import LogRecord, read_message
 from eventkit.kafka.records import new_records
 from eventkit.kafka.rule import Home, PartitionRule
 from eventkit.kafka.tails import Tail
-from eventkit.kafka.together import Whole
 from eventkit.kafka.view import View
-from eventkit.kafka.writer import Writer
+from eventkit.kafka.writing.helping import Helper
+from eventkit.kafka.writing.together import Whole
+from eventkit.kafka.writing.writer import Writer
 from eventkit.sqlite.retries import Known
 from eventkit.store import Appended
 

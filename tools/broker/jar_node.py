@@ -10,10 +10,9 @@ from tools.broker.errors import BrokerError
 from tools.broker.jars import Jars
 from tools.broker.node import READY
 from tools.broker.ports import Port
-from tools.broker.process import start
+from tools.broker.process import end, start
 from tools.broker.properties import Listener, Listeners, render
 
-EXIT_SECONDS = 30
 POLL_SECONDS = 0.05
 
 
@@ -106,15 +105,8 @@ class JarNode:
             port.release()
 
     def _end(self, how: signal.Signals) -> None:
-        """Send the signal and wait for the end; a broker that hangs meanwhile is killed."""
-        if self._process is None:
-            return
-        self._process.send_signal(how)
-        try:
-            self._process.wait(EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(EXIT_SECONDS)
+        if self._process is not None:
+            end(self._process, how)
         self._process = None
 
     def _format(self, deadline: float) -> None:

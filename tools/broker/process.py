@@ -1,6 +1,7 @@
 """Child processes that cannot outlive the process that started them."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 if os.getppid() == int(sys.argv[1]):
     os.execvp(sys.argv[3], sys.argv[3:])
 """
+
+
+EXIT_SECONDS = 30
 
 
 class User(NamedTuple):
@@ -60,3 +64,13 @@ def _start(command: Sequence[str], log: Path, user: User | None) -> subprocess.P
             group=user and user.gid,
             cwd="/" if user else None,
         )
+
+
+def end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    """Send the signal and wait for the end; a process that hangs meanwhile is killed."""
+    process.send_signal(how)
+    try:
+        process.wait(EXIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(EXIT_SECONDS)

@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 
 from tools.broker.ports import LOOPBACK, Port
-from tools.broker.process import start
+from tools.broker.process import end, start
 from tools.postgres.errors import PostgresError
 from tools.postgres.programs import user_of_server
 from tools.postgres.server import PASSWORD, SETTINGS, START_SECONDS, USER, url_of
 
 READY = b"database system is ready to accept connections"
-EXIT_SECONDS = 30
 POLL_SECONDS = 0.02
 
 
@@ -99,14 +98,8 @@ class LocalServer:
             raise self._failure("initdb failed")
 
     def _end(self, how: signal.Signals) -> None:
-        if self._process is None:
-            return
-        self._process.send_signal(how)
-        try:
-            self._process.wait(EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(EXIT_SECONDS)
+        if self._process is not None:
+            end(self._process, how)
         self._process = None
 
     def _wait_until_ready(self, written: int) -> None:

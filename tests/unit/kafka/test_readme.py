@@ -9,8 +9,9 @@ TEXT = FOLDER.joinpath("README.md").read_text(encoding="utf-8")
 
 
 def test_the_map_names_every_file_once() -> None:
-    files = {path.name for path in FOLDER.glob("*.py")} - {"__init__.py"}
-    named = re.findall(r"`(\w+\.py)`", TEXT[TEXT.index("## Map of the files") :])
+    files = {str(it.relative_to(FOLDER)) for it in FOLDER.rglob("*.py")}
+    files = {it for it in files if not it.endswith("__init__.py")}
+    named = re.findall(r"`([\w/]+\.py)`", TEXT[TEXT.index("## Map of the files") :])
     assert sorted(named) == sorted(files)
 
 

@@ -16,7 +16,7 @@ from eventkit.kafka.index import Partition
 from eventkit.kafka.layout import LogLayout
 from eventkit.kafka.reading import LogRecord
 from eventkit.kafka.rule import Progress
-from eventkit.kafka.scan import Scan, Stretch
+from eventkit.kafka.scanning.scan import Scan, Stretch
 from eventkit.sqlite.rows import COLUMNS, plain, recorded, to_micros
 from eventkit.store import EventFilter, PlainEvent, event_filter
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from eventkit.errors import StoreCorrupted, StoreUnavailable
-from eventkit.kafka.consumers import Consumers
 from eventkit.kafka.failures import check_readable
 from eventkit.kafka.index import Partition
 from eventkit.kafka.reading import LogRecord, headers_of, read_message
 from eventkit.kafka.rule import Home, PartitionRule, Progress
-from eventkit.kafka.scanheads import Heads
+from eventkit.kafka.scanning.consumers import Consumers
+from eventkit.kafka.scanning.heads import Heads
 
 log = logging.getLogger("eventkit.kafka")
 

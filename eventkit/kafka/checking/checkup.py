@@ -21,6 +21,8 @@ from confluent_kafka.admin import AclOperation, AdminClient, OffsetSpec
 
 from eventkit.errors import EventkitError, KafkaNotAllowed, StoreError
 from eventkit.health.checks import Check, disk_space, ok, problem, warning, writable
+from eventkit.kafka.checking.release import release_at
+from eventkit.kafka.checking.stalled import Stalled, stalled
 from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.ends import Ends
 from eventkit.kafka.failures import failure, said
@@ -28,9 +30,7 @@ from eventkit.kafka.gate import Severity
 from eventkit.kafka.index import Partition
 from eventkit.kafka.indexfile import LogId, is_index, progress_of
 from eventkit.kafka.names import Names
-from eventkit.kafka.release import release_at
 from eventkit.kafka.settings import KafkaSettings
-from eventkit.kafka.stalled import Stalled, stalled
 from eventkit.kafka.topics import Topics
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.readonly import open_readonly

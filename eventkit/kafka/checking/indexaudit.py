@@ -11,9 +11,9 @@ from eventkit.events import Position
 from eventkit.health.findings import Finding, Kind
 from eventkit.kafka.index import OFFSET_BITS, Partition
 from eventkit.kafka.indexfile import LogId, is_index, progress_of
-from eventkit.kafka.kafkalog import row_of
 from eventkit.kafka.reading import LogRecord
 from eventkit.kafka.rule import Progress
+from eventkit.kafka.scanning.log import row_of
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.readonly import open_readonly
 from eventkit.sqlite.rows import COLUMNS

@@ -61,16 +61,16 @@ from typing import NamedTuple
 from confluent_kafka import KafkaException
 
 from eventkit.errors import EventkitError, OutcomeUnknown, StoreCorrupted
-from eventkit.kafka.doubt import Doubt, refusal
 from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Call, InFlight, Waiting, finish
-from eventkit.kafka.numbering import Ends, Numbering
 from eventkit.kafka.records import NewRecord, part_of_all
-from eventkit.kafka.sweeping import Frame, Sweeper
-from eventkit.kafka.transactions import LEAST_STEP, STEP, NotTaken, Transactions
-from eventkit.kafka.turns import Turns
 from eventkit.kafka.view import View
-from eventkit.kafka.waitlist import WaitList, too_late
+from eventkit.kafka.writing.doubt import Doubt, refusal
+from eventkit.kafka.writing.numbering import Ends, Numbering
+from eventkit.kafka.writing.sweeping import Frame, Sweeper
+from eventkit.kafka.writing.transactions import LEAST_STEP, STEP, NotTaken, Transactions
+from eventkit.kafka.writing.turns import Turns
+from eventkit.kafka.writing.waitlist import WaitList, too_late
 from eventkit.sqlite.writes import half_recorded
 from eventkit.store import Appended
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from eventkit.kafka.consumers import Consumers
 from eventkit.kafka.ends import Ends
 from eventkit.kafka.index import Partition
 from eventkit.kafka.reading import headers_of, proposal_of
-from eventkit.kafka.scan import Scan
+from eventkit.kafka.scanning.consumers import Consumers
+from eventkit.kafka.scanning.scan import Scan
 from eventkit.kafka.settings import KafkaSettings
 
 _WATCHED = 3.0

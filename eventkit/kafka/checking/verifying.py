@@ -15,22 +15,22 @@ from eventkit.errors import StoreUnavailable
 from eventkit.events import EventTypes, Position
 from eventkit.health.bodies import Bodies
 from eventkit.health.findings import Asked, Finding, Kind, Listener, Reading
-from eventkit.kafka.audit import Audited, PartitionAudit, part_of_message
+from eventkit.kafka.checking.audit import Audited, PartitionAudit, part_of_message
+from eventkit.kafka.checking.indexaudit import IndexAudit, PartitionIndex
+from eventkit.kafka.checking.snapshotaudit import SnapshotAudit
+from eventkit.kafka.checking.wholes import Wholes
 from eventkit.kafka.cluster import Cluster
-from eventkit.kafka.consumers import Consumers
 from eventkit.kafka.ends import Ends
 from eventkit.kafka.gate import Severity
 from eventkit.kafka.index import Partition
-from eventkit.kafka.indexaudit import IndexAudit, PartitionIndex
 from eventkit.kafka.indexfile import LogId
 from eventkit.kafka.layout import LogLayout
 from eventkit.kafka.names import Names
 from eventkit.kafka.rule import Home
-from eventkit.kafka.scan import Scan
+from eventkit.kafka.scanning.consumers import Consumers
+from eventkit.kafka.scanning.scan import Scan
 from eventkit.kafka.settings import KafkaSettings
-from eventkit.kafka.snapshotaudit import SnapshotAudit
 from eventkit.kafka.topics import Topics
-from eventkit.kafka.wholes import Wholes
 
 _DECIDED = 15.0
 """Seconds until what was proposed at the start is decided: transactions end after 10."""

@@ -15,7 +15,7 @@ from time import monotonic
 
 from eventkit.errors import EventkitError, StoreBusy, StoreClosed
 from eventkit.kafka.inflight import Call, InFlight, Waiting, finish
-from eventkit.kafka.turns import Turns
+from eventkit.kafka.writing.turns import Turns
 
 MOST_APPENDS = 2_000
 """Appends in one transaction; more do not make it cheaper."""

@@ -10,12 +10,12 @@ from confluent_kafka import Message
 
 from eventkit.events import Position
 from eventkit.health.findings import Finding, Kind
+from eventkit.kafka.checking.wholes import PartOfAll, part_in
 from eventkit.kafka.index import Partition
 from eventkit.kafka.reading import Headers, LogRecord, headers_of, read_record
 from eventkit.kafka.rule import Home, PartitionRule, Progress, Rejection
-from eventkit.kafka.scan import Scan
-from eventkit.kafka.scanheads import Heads
-from eventkit.kafka.wholes import PartOfAll, part_in
+from eventkit.kafka.scanning.heads import Heads
+from eventkit.kafka.scanning.scan import Scan
 
 _SKIPPED = (
     "nothing, for eventkit: all its readers skip the record. A plain consumer has to leave it out, "

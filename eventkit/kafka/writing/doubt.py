@@ -18,9 +18,9 @@ from eventkit.errors import EventkitError, OutcomeUnknown, StoreUnavailable
 from eventkit.kafka.failures import said
 from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import InFlight, Waiting, finish
-from eventkit.kafka.numbering import Ends
-from eventkit.kafka.transactions import NotTaken, Transactions
 from eventkit.kafka.view import View
+from eventkit.kafka.writing.numbering import Ends
+from eventkit.kafka.writing.transactions import NotTaken, Transactions
 
 Sweep = Callable[[set[Partition]], None]
 

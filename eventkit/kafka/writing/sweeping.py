@@ -39,7 +39,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from eventkit.kafka.index import Partition
 from eventkit.kafka.reading import headers_of, proposal_of
-from eventkit.kafka.transactions import NotTaken, Transactions
+from eventkit.kafka.writing.transactions import NotTaken, Transactions
 
 log = logging.getLogger("eventkit.kafka")
 

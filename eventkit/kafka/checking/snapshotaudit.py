@@ -16,12 +16,12 @@ from eventkit.events import Position
 from eventkit.health.findings import Finding, Kind
 from eventkit.health.snapshots import Refold, Sample, is_used
 from eventkit.kafka.index import Partition
-from eventkit.kafka.kafkalog import row_of
 from eventkit.kafka.layout import LogLayout
 from eventkit.kafka.reading import LogRecord
 from eventkit.kafka.rule import Home
-from eventkit.kafka.snapshotrecord import Placed, is_newer, read
-from eventkit.kafka.snapshottail import belongs
+from eventkit.kafka.scanning.log import row_of
+from eventkit.kafka.snapshots.record import Placed, is_newer, read
+from eventkit.kafka.snapshots.tail import belongs
 from eventkit.sqlite.rows import recorded
 
 

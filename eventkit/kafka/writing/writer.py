@@ -61,17 +61,17 @@ from confluent_kafka import KafkaException
 
 from eventkit.codec import AvroCodec
 from eventkit.errors import EventkitError, InvalidInput, StoreClosed, StoreUnavailable
-from eventkit.kafka.doubt import Doubt, refusal
 from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Call, InFlight, Waiting, finish
-from eventkit.kafka.numbering import Ends, Lookup, Numbering
 from eventkit.kafka.records import NewRecord
-from eventkit.kafka.sweeping import Sweeper
-from eventkit.kafka.together import Part, Together, Tools, Whole
-from eventkit.kafka.transactions import LEAST_STEP, STEP, NotTaken, Transactions
-from eventkit.kafka.turns import Turns
 from eventkit.kafka.view import View
-from eventkit.kafka.waitlist import WaitList
+from eventkit.kafka.writing.doubt import Doubt, refusal
+from eventkit.kafka.writing.numbering import Ends, Lookup, Numbering
+from eventkit.kafka.writing.sweeping import Sweeper
+from eventkit.kafka.writing.together import Part, Together, Tools, Whole
+from eventkit.kafka.writing.transactions import LEAST_STEP, STEP, NotTaken, Transactions
+from eventkit.kafka.writing.turns import Turns
+from eventkit.kafka.writing.waitlist import WaitList
 
 log = logging.getLogger("eventkit.kafka")
 

@@ -13,14 +13,14 @@ from pydantic import BaseModel
 from eventkit.codec import AvroCodec
 from eventkit.events import EventTypes
 from eventkit.kafka.ends import Ends
-from eventkit.kafka.kafkalog import Known
 from eventkit.kafka.layout import LogLayout
 from eventkit.kafka.reading import LogRecord
 from eventkit.kafka.rule import Progress
-from eventkit.kafka.scan import Scan
-from eventkit.kafka.snapshotrecord import Place, Placed, is_newer, read
-from eventkit.kafka.snapshottail import belongs
-from eventkit.kafka.snapshotwriter import SnapshotWriter
+from eventkit.kafka.scanning.log import Known
+from eventkit.kafka.scanning.scan import Scan
+from eventkit.kafka.snapshots.record import Place, Placed, is_newer, read
+from eventkit.kafka.snapshots.tail import belongs
+from eventkit.kafka.snapshots.writer import SnapshotWriter
 from eventkit.store import Snapshot
 
 _MOST = 1_000

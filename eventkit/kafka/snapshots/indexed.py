@@ -13,8 +13,8 @@ from eventkit.codec import AvroCodec
 from eventkit.kafka.index import OFFSET_BITS
 from eventkit.kafka.layout import LogLayout
 from eventkit.kafka.rule import Progress
-from eventkit.kafka.snapshotrecord import Place, Placed
-from eventkit.kafka.snapshotwriter import SnapshotWriter
+from eventkit.kafka.snapshots.record import Place, Placed
+from eventkit.kafka.snapshots.writer import SnapshotWriter
 from eventkit.sqlite.snapshots import SqliteSnapshots
 from eventkit.store import Snapshot
 

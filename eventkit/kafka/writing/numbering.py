@@ -14,7 +14,7 @@ from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import InFlight, Waiting
 from eventkit.kafka.records import NewRecord
 from eventkit.kafka.view import View
-from eventkit.kafka.waitlist import too_late
+from eventkit.kafka.writing.waitlist import too_late
 from eventkit.sqlite.retries import Known, retry_of
 from eventkit.sqlite.rows import NewRow
 from eventkit.sqlite.writes import Write

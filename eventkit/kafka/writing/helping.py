@@ -23,10 +23,10 @@ from confluent_kafka import KafkaException
 from eventkit.errors import EventkitError
 from eventkit.kafka.failures import is_not_allowed
 from eventkit.kafka.index import Partition
-from eventkit.kafka.numbering import Ends
-from eventkit.kafka.sweeping import Frame, Sweeper, frame_of
-from eventkit.kafka.transactions import NotTaken, Transactions
 from eventkit.kafka.view import Rival, View
+from eventkit.kafka.writing.numbering import Ends
+from eventkit.kafka.writing.sweeping import Frame, Sweeper, frame_of
+from eventkit.kafka.writing.transactions import NotTaken, Transactions
 
 log = logging.getLogger("eventkit.kafka")
 

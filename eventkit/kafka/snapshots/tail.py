@@ -12,9 +12,9 @@ from typing_extensions import override
 from eventkit.errors import InvalidAggregateId
 from eventkit.kafka.index import OFFSET_BITS, Partition
 from eventkit.kafka.indexfile import Deposed, check_follower
-from eventkit.kafka.indexsnapshots import SAVE_PLACED
 from eventkit.kafka.layout import LogLayout
-from eventkit.kafka.snapshotrecord import Placed, read
+from eventkit.kafka.snapshots.indexed import SAVE_PLACED
+from eventkit.kafka.snapshots.record import Placed, read
 from eventkit.kafka.tails import Tail
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.rows import to_micros

@@ -16,7 +16,7 @@ from eventkit.codec import AvroSchema, fingerprint_of
 from eventkit.errors import EventkitError
 from eventkit.kafka.index import Partition
 from eventkit.kafka.settings import KafkaSettings, Setting
-from eventkit.kafka.snapshotrecord import Placed, record_schema, written
+from eventkit.kafka.snapshots.record import Placed, record_schema, written
 
 log = logging.getLogger("eventkit.kafka")
 

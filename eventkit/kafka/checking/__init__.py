@@ -1,0 +1,1 @@
+"""What `eventkit verify` and `eventkit doctor` look at."""

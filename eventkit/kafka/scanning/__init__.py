@@ -1,0 +1,1 @@
+"""Reading without an index: scans of the log."""

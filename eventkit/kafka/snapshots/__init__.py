@@ -1,0 +1,1 @@
+"""Snapshots in their compacted topic, in the index, and without one."""

@@ -1,0 +1,1 @@
+"""The write protocol: appends on their way into the log."""

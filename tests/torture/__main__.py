@@ -21,6 +21,8 @@ def main() -> None:
     parser.add_argument("--quiet", type=float, default=1.5, help="seconds between faults")
     parser.add_argument("--folder", type=Path, help="keeps logs and indexes (default: a new one)")
     parser.add_argument("--no-holds", action="store_true", help="release no request late")
+    parser.add_argument("--bug", default="", help="plant one, to see it found")
+    parser.add_argument("--no-failpoints", action="store_true", help="no steps to die at")
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed  # noqa: S311
     folder = options.folder or Path(tempfile.mkdtemp(prefix="torture-"))
@@ -29,7 +31,7 @@ def main() -> None:
     result = run(
         Plan(
             folder, options.minutes * 60, seed, options.brokers, options.clients, options.callers,
-            options.quiet, not options.no_holds,
+            options.quiet, not options.no_holds, options.bug, not options.no_failpoints,
         ),
         say,
     )  # fmt: skip

@@ -1,11 +1,12 @@
 """The client processes of a run, as the rig starts, freezes and kills them."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -21,12 +22,14 @@ class Setting:
         folder: of logs and indexes.
         seed: of the run.
         callers: threads of each client.
+        environment: variables for its processes, besides ours.
     """
 
     url: str
     folder: Path
     seed: int
     callers: int
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Client:
@@ -60,7 +63,9 @@ class Client:
         arguments = [it.url, self.index, self.log, self.name, it.seed, it.callers]
         with self._errors.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.torture.client", *map(str, arguments)], stderr=errors
+                [sys.executable, "-m", "tests.torture.client", *map(str, arguments)],
+                stderr=errors,
+                env={**os.environ, **it.environment},
             )
 
     def send(self, what: signal.Signals) -> None:

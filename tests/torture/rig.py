@@ -41,6 +41,8 @@ class Plan:
         quiet: seconds between faults, on average.
         holds: whether requests are held back and released late. Without it, a plain consumer of
             read_committed must see what the library shows and nothing else.
+        bug: the name of a planted one, to see whether the checker finds it; none unless given.
+        failpoints: whether processes also stop and die at named steps.
     """
 
     folder: Path
@@ -51,6 +53,15 @@ class Plan:
     callers: int = 3
     quiet: float = 1.5
     holds: bool = True
+    bug: str = ""
+    failpoints: bool = True
+
+    def environment(self) -> dict[str, str]:
+        """What the processes of the run are told by their environment."""
+        told = {"EVENTKIT_TORTURE_BUG": self.bug}
+        if self.failpoints:
+            told["EVENTKIT_TORTURE_FAILPOINTS"] = str(self.seed)
+        return {name: value for name, value in told.items() if value}
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Result:
         topics = Topics(KafkaCluster(KafkaSettings(cluster.bootstrap)))
         topics.create(CATEGORY, PARTITIONS, plan.brokers)
         url = f"kafka://{cluster.bootstrap}?timeout=15"
-        setting = Setting(url, plan.folder, plan.seed, plan.callers)
+        setting = Setting(url, plan.folder, plan.seed, plan.callers, plan.environment())
         shared = max(2, plan.clients * 2 // 3)
         clients = [
             Client(f"c{number}", "shared" if number < shared else f"own{number}", setting)

@@ -23,6 +23,8 @@ from eventkit.cli.session import Session, session_of
 from eventkit.cli.urls import sqlite_file
 from eventkit.events import ALL_EVENT_TYPES, EventTypes
 from eventkit.health.findings import Asked, Finding, Reading
+from eventkit.projection import Projection, ReadModels
+from eventkit.projection.verifying import ReadModelVerifier
 from eventkit.sqlite.verifying import SqliteVerifier
 
 _MOST = 1_000
@@ -59,6 +61,13 @@ class Findings:
         self.kinds: Counter[str] = Counter()
         self.remarks: list[str] = []
         self.events = 0
+
+    def beside(self, description: str) -> Findings:
+        """Takes what is found in something made of the log, with a bar of its own."""
+        bar = self._progress.add_task(description, total=None, events=0)
+        other = Findings(self._progress, bar, self._interrupts, as_json=self._as_json)
+        other.kept, other.kinds, other.remarks = self.kept, self.kinds, self.remarks
+        return other
 
     def found(self, finding: Finding) -> None:
         """Something is wrong."""
@@ -97,6 +106,14 @@ def verify(
             help="How many snapshots to compare with a replay, chosen by chance; with --app.",
         ),
     ] = "1000",
+    projections: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--projection",
+            metavar="NAME",
+            help="A read model to compare with one built anew; repeat it for more, or say all.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Read the whole log, live, and tell what is wrong with it; exit code 1 where something is.
@@ -106,13 +123,15 @@ def verify(
     topics that lose history, and an index that differs from the log. In a SQLite file: versions
     with gaps, ids that are there twice, damage, guards that were taken away. In both: bodies that
     cannot be read; with --app also event types that no class reads, and snapshots that differ from
-    a replay.
+    a replay; with --projection read models that differ from one that is built anew, in a temporary
+    file, up to the same event.
 
     Nothing is changed. Ctrl-C ends it with what was found so far.
 
     Example: eventkit --app projections.permits verify
     """
     session = session_of(context)
+    chosen = _projections(session, projections or [])
     asked = _asked(session, _count(snapshots))
     with _shown(as_json=as_json) as findings:
         if is_kafka(session.store_url):
@@ -128,6 +147,8 @@ def verify(
             )
         else:
             _verify_file(session, asked, findings)
+        if chosen:
+            _verify_read_models(session, chosen, findings)
     if findings.kinds:
         raise typer.Exit(Exit.DATA)
 
@@ -142,6 +163,22 @@ def _asked(session: Session, snapshots: int | None) -> Asked:
         return found[0] if len(found) == 1 else None
 
     return Asked(class_of, snapshots)
+
+
+def _projections(session: Session, names: list[str]) -> list[Projection]:
+    """Those that are named; all of the app if that is what is said."""
+    if "all" in names:
+        return list(session.app.projections)
+    return [session.app.projection(name) for name in dict.fromkeys(names)]
+
+
+def _verify_read_models(
+    session: Session, projections: list[Projection], findings: Findings
+) -> None:
+    with session.open_existing_store() as store, ReadModels(session.read_models_url) as models:
+        for projection in projections:
+            listener = findings.beside(f"read model {projection.name}")
+            ReadModelVerifier(projection, store, models, listener).run()
 
 
 def _types(session: Session) -> EventTypes:

@@ -287,6 +287,24 @@ def inherit_discarded(connection: Connection, projection: str, version: int) -> 
         )
 
 
+def copy_as_discarded(
+    source: Connection, target: Connection, projection: str, version: int
+) -> bool:
+    """Let a build in another database leave out the events that this one leaves out.
+
+    Returns whether it leaves out no others: since an earlier copy some may have been retried here.
+    """
+    table = _LETTERS.c
+    mine = (table.projection == projection) & (table.version == version) & (table.kind == "handler")
+    copied = [column for column in _LETTERS.columns if column.name != "number"]
+    found = {it["event_id"]: it for it in source.execute(select(*copied).where(mine)).mappings()}
+    there = set(target.execute(select(table.event_id).where(mine)).scalars())
+    rows = [{**found[it], "state": "discarded"} for it in sorted(found.keys() - there)]
+    if rows:
+        target.execute(insert(_LETTERS), rows)
+    return there <= found.keys()
+
+
 def _parts(values: Iterable[_Value]) -> Iterator[list[_Value]]:
     rest = iter(values)
     while part := list(islice(rest, _IN_ONE_QUERY)):

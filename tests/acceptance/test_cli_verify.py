@@ -199,3 +199,27 @@ def test_the_output_is_for_machines_in_a_process_of_its_own(cli: Cli) -> None:
     told = finish(cli.start("verify", "--json", "--snapshots", "0"))
     assert told.code == 1
     assert json.loads(told.out)["fix"].startswith("restore the file from a backup")
+
+
+def test_a_read_model_that_differs_from_a_rebuild_is_told(cli: Cli) -> None:
+    assert cli("projection", "run", "occupancy").code == 0
+    healthy = cli("verify", "--projection", "occupancy", "--projection", "occupancy")
+    assert healthy == Outcome(0, "30 events read, 0 finding(s)\n", "")
+    with sqlite3.connect(cli.folder / "events-read-models.db") as connection:
+        connection.execute("UPDATE rooms SET nights = 9 WHERE guest = 'guest-3'")
+    connection.close()
+    told = verify(cli, "--projection", "all")
+    assert (told.code, len(told.lines)) == (1, 1)
+    (found,) = told.lines
+    assert found["kind"] == "read-model"
+    assert found["problem"] == (
+        "occupancy, table rooms: row guest 'guest-3': nights is 9, in a rebuild 1"
+    )
+    assert "eventkit projection rebuild occupancy" in found["fix"]
+    assert "not checked: the read model visits: it is not there yet" in told.err
+
+
+def test_a_read_model_that_nobody_knows_is_refused_before_anything_is_read(cli: Cli) -> None:
+    told = cli("verify", "--projection", "occupency")
+    assert (told.code, told.out) == (2, "")
+    assert "occupancy" in told.err

@@ -1,0 +1,168 @@
+"""A read model is compared with one built anew: what differs is told, what does not is not."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import Column, DateTime, Integer, MetaData, Numeric, String, Table, delete, update
+
+from eventkit import RecordedEvent
+from eventkit.health.findings import Finding, Kind, Reading
+from eventkit.projection import Projection, ReadModels, Runner, Transaction, on
+from eventkit.projection.verifying import ReadModelVerifier
+from eventkit.sqlite import SqliteStore
+from tests.projection.accounts import Balances, Deposited, Opened, fill
+
+
+class Told:
+    """What a verification says."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.remarks: list[str] = []
+        self.last: Reading | None = None
+
+    def found(self, finding: Finding) -> None:
+        self.findings.append(finding)
+
+    def read(self, now: Reading) -> None:
+        self.last = now
+
+    def remark(self, text: str) -> None:
+        self.remarks.append(text)
+
+
+def verify(projection: Projection, store: SqliteStore, models: ReadModels) -> Told:
+    told = Told()
+    ReadModelVerifier(projection, store, models, told).run()
+    return told
+
+
+def problems(store: SqliteStore, models: ReadModels) -> list[str]:
+    told = verify(Balances(), store, models)
+    assert told.remarks == []
+    assert {it.kind for it in told.findings} <= {Kind.READ_MODEL}
+    return [it.problem for it in told.findings]
+
+
+@pytest.fixture
+def filled(store: SqliteStore, models: ReadModels) -> None:
+    fill(store, accounts=15)
+    Runner(Balances(), store, models).run()
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_read_model_as_it_should_be(store: SqliteStore, models: ReadModels) -> None:
+    told = verify(Balances(), store, models)
+    assert (told.findings, told.remarks) == ([], [])
+    assert told.last is not None
+    assert told.last.done == told.last.total == store.last_position()
+
+
+@pytest.mark.usefixtures("filled")
+def test_one_that_is_behind_is_compared_with_that_part_of_the_log(
+    store: SqliteStore, models: ReadModels
+) -> None:
+    store.append("account-1", [Deposited(amount=5)])
+    assert problems(store, models) == []
+
+
+@pytest.mark.usefixtures("filled")
+def test_each_row_that_differs_is_told(store: SqliteStore, models: ReadModels) -> None:
+    accounts = Balances.accounts
+    with models.writing() as connection:
+        connection.execute(
+            update(accounts).where(accounts.c.account == "account-1").values(balance=7)
+        )
+        connection.execute(delete(accounts).where(accounts.c.account == "account-11"))
+        connection.execute(accounts.insert().values(account="account-99", balance=1, movements=1))
+    assert problems(store, models) == [
+        "balances, table accounts: row account 'account-1': balance is 7, in a rebuild 10",
+        "balances, table accounts: row account 'account-11' is missing, and in a rebuild",
+        "balances, table accounts: row account 'account-99' is there, and not in a rebuild",
+    ]
+
+
+class Mending(Balances):
+    """Fails at one account until it is mended."""
+
+    broken = True
+
+    @on(Opened)
+    def opened(self, recorded: RecordedEvent, tx: Transaction) -> None:
+        if self.broken and recorded.aggregate_id == "account-3":
+            raise ValueError("not this one")
+        super().opened(recorded, tx)
+
+
+def test_what_is_parked_is_left_out_of_both(store: SqliteStore, models: ReadModels) -> None:
+    fill(store, accounts=5)
+    projection = Mending()
+    Runner(projection, store, models).run()
+    projection.broken = False
+    assert verify(projection, store, models).findings == []
+
+
+class Moments(Projection):
+    """Keys that databases order by rules of their own, and values that they keep in their way."""
+
+    name = "moments"
+    moments = Table(
+        "moments",
+        MetaData(),
+        Column("owner", String, primary_key=True),
+        Column("at", DateTime(timezone=True), nullable=False),
+        Column("amount", Numeric(12, 2), nullable=False),
+        Column("left_on", Integer),
+    )
+
+    @on(Opened)
+    def opened(self, recorded: RecordedEvent, tx: Transaction) -> None:
+        event = recorded.event
+        assert isinstance(event, Opened)
+        at = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC) + timedelta(hours=recorded.version)
+        tx.insert(self.moments, {"owner": event.owner, "at": at, "amount": "1.10", "left_on": None})
+
+
+def test_databases_that_order_and_keep_things_differently(
+    store: SqliteStore, models: ReadModels
+) -> None:
+    owners = ["a", "B", "ä", "Z", "z", "_", "-", "\U0001f600", "\uffff", "é", "a b", "ab"]
+    for number, owner in enumerate(owners):
+        store.append(f"account-{number}", [Opened(owner=owner)])
+    Runner(Moments(), store, models).run()
+    told = verify(Moments(), store, models)
+    assert (told.findings, told.remarks) == ([], [])
+    moments = Moments.moments
+    elsewhere = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
+    with models.writing() as connection:
+        connection.execute(update(moments).where(moments.c.owner == "ä").values(at=elsewhere))
+    (finding,) = verify(Moments(), store, models).findings
+    assert "row owner 'ä': at is " in finding.problem
+
+
+class Newer(Balances):
+    version = 2
+
+
+@pytest.mark.usefixtures("filled")
+def test_code_of_another_version_compares_nothing(store: SqliteStore, models: ReadModels) -> None:
+    told = verify(Newer(), store, models)
+    assert told.findings == []
+    assert told.remarks == ["the read model balances: its code is of version 2, the live one of 1"]
+
+
+class Keyless(Projection):
+    name = "keyless"
+    rows = Table("keyless", MetaData(), Column("owner", String))
+
+    @on(Opened)
+    def opened(self, recorded: RecordedEvent, tx: Transaction) -> None:
+        tx.insert(self.rows, {"owner": recorded.aggregate_id})
+
+
+def test_rows_without_a_key_are_not_compared(store: SqliteStore, models: ReadModels) -> None:
+    fill(store, accounts=2)
+    Runner(Keyless(), store, models).run()
+    told = verify(Keyless(), store, models)
+    assert told.findings == []
+    assert "have no key by which to compare them" in told.remarks[0]

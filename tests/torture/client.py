@@ -4,6 +4,7 @@ python -m tests.torture.client URL INDEX LOG NAME SEED CALLERS
 """
 
 import logging
+import os
 import random
 import signal
 import sys
@@ -18,10 +19,13 @@ from uuid import UUID
 from eventkit import ConcurrencyError, EventStore, OutcomeUnknown, connect
 from eventkit.errors import StoreBusy, StoreClosed, StoreUnavailable
 from eventkit.ids import new_event_id
+from tests.torture import bugs, failpoints
 from tests.torture.domain import CATEGORY, Jotted
 from tests.torture.history import History, Log, lines_of, resumed
 
 FEW, MANY = 6, 3_000
+AGGREGATES = "EVENTKIT_TORTURE_AGGREGATES"
+"""To how few all is appended; to FEW and to MANY unless given."""
 PATIENCE = 90.0  # seconds for what is unknown, after the end of the run
 _MOST_READ = 20
 
@@ -49,6 +53,7 @@ class Caller:
         self._choose = random.Random(seed)  # noqa: S311
         self._numbers = count(1)
         self._known: dict[str, int] = {}
+        self._fewest = int(os.environ.get(AGGREGATES) or 0)
 
     def run(self, open_: list[Asked]) -> None:
         """Finish what an earlier incarnation left open, then go on until the end."""
@@ -65,8 +70,8 @@ class Caller:
     def _new(self) -> Asked:
         choose = self._choose
         name = f"{self._name}.{next(self._numbers)}"
-        few = choose.random() < 0.5
-        number = choose.randrange(FEW) if few else choose.randrange(100, MANY)
+        few = choose.random() < 0.5 or self._fewest
+        number = choose.randrange(self._fewest or FEW) if few else choose.randrange(100, MANY)
         aggregate = f"{CATEGORY}-{number}"
         events = choose.choice([1, 1, 1, 2, 5])
         expected = None if choose.random() < 0.4 else self._version(aggregate)
@@ -145,6 +150,8 @@ def main() -> None:
         for it in resumed(history)
     ]
     log.say("open", number=incarnation)
+    bugs.plant()
+    failpoints.arm(f"{name}.{incarnation}")
     with _connected(url, index, log) as store:
         log.say("ready")
         threads = []

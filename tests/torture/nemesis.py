@@ -17,7 +17,7 @@ Say = Callable[[str], None]
 _LOSABLE = (Api.PRODUCE, Api.ADD_PARTITIONS_TO_TXN, Api.END_TXN, Api.INIT_PRODUCER_ID)
 
 
-class _Nemesis:
+class Nemesis:
     """A thread that does one bad thing after the other, with quiet times between."""
 
     def __init__(self, seed: str, say: Say, quiet: float) -> None:
@@ -58,7 +58,7 @@ class _Nemesis:
         raise NotImplementedError
 
 
-class ClientNemesis(_Nemesis):
+class ClientNemesis(Nemesis):
     """Kills and freezes clients, above all those that follow the log into a shared index."""
 
     def __init__(self, seed: int, say: Say, quiet: float, clients: Sequence[Client]) -> None:
@@ -92,7 +92,7 @@ class ClientNemesis(_Nemesis):
             client.start()
 
 
-class BrokerNemesis(_Nemesis):
+class BrokerNemesis(Nemesis):
     """Kills and freezes brokers; cuts, delays, holds and stops their connections."""
 
     def __init__(

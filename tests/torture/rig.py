@@ -11,18 +11,20 @@ from time import monotonic, sleep
 from eventkit.kafka.cluster import Cluster as KafkaCluster
 from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.topics import Topics
+from tests.torture import bugs, failpoints
 from tests.torture.checker import Violation, check
-from tests.torture.client import PATIENCE
+from tests.torture.client import AGGREGATES, PATIENCE
 from tests.torture.clients import Client, Setting, wait_for_more
 from tests.torture.domain import CATEGORY
 from tests.torture.history import History, Status, history_of
-from tests.torture.nemesis import BrokerNemesis, ClientNemesis
+from tests.torture.nemesis import BrokerNemesis, ClientNemesis, Nemesis
 from tests.torture.reading import library_views, plain_view
 from tools.broker.cluster import Cluster, Wanted
 from tools.broker.from_jars import start_from_jars
 from tools.proxy.proxy import Proxy
 
 PARTITIONS = 3
+_LOOK = 0.5
 HEALED = 40.0
 """Seconds after the last fault in which each client must have appends acknowledged again."""
 
@@ -43,6 +45,9 @@ class Plan:
             read_committed must see what the library shows and nothing else.
         bug: the name of a planted one, to see whether the checker finds it; none unless given.
         failpoints: whether processes also stop and die at named steps.
+        steps: how the names of those begin that are meant, to be struck more often; all if empty.
+        faults: what else goes wrong: something with the `clients`, or with the `brokers`.
+        aggregates: to how few all is appended; 0 for a few and many.
     """
 
     folder: Path
@@ -55,12 +60,25 @@ class Plan:
     holds: bool = True
     bug: str = ""
     failpoints: bool = True
+    steps: str = ""
+    faults: tuple[str, ...] = ("clients", "brokers")
+    aggregates: int = 0
+
+    @property
+    def calm(self) -> Path:
+        """A file that is made when all is to become well again."""
+        return self.folder / "calm"
 
     def environment(self) -> dict[str, str]:
         """What the processes of the run are told by their environment."""
-        told = {"EVENTKIT_TORTURE_BUG": self.bug}
+        told = {
+            bugs.BUG: self.bug,
+            failpoints.CALM: str(self.calm),
+            failpoints.ONLY: self.steps,
+            AGGREGATES: str(self.aggregates or ""),
+        }
         if self.failpoints:
-            told["EVENTKIT_TORTURE_FAILPOINTS"] = str(self.seed)
+            told[failpoints.SEED] = str(self.seed)
         return {name: value for name, value in told.items() if value}
 
 
@@ -126,18 +144,17 @@ def _torture(
     def told(what: str) -> None:
         say(f"{monotonic() - began:6.1f} s  {what}")
 
+    plan.calm.touch()
     for client in clients:
         client.start()
     wait_for_more(clients, 1, HEALED)
-    nemeses = [
-        ClientNemesis(plan.seed, told, plan.quiet, clients),
-        BrokerNemesis(plan.seed, told, plan.quiet, cluster, proxies, holds=plan.holds),
-    ]
-    for nemesis in nemeses:
-        nemesis.start()
-    sleep(plan.seconds)
-    for nemesis in nemeses:
-        nemesis.end()
+    nemeses: dict[str, Nemesis] = {
+        "clients": ClientNemesis(plan.seed, told, plan.quiet, clients),
+        "brokers": BrokerNemesis(
+            plan.seed, told, plan.quiet, cluster, proxies, holds=plan.holds
+        ),
+    }  # fmt: skip
+    _break(plan, clients, [nemeses[it] for it in plan.faults])
     told("healed")
     took = wait_for_more(clients, 3, HEALED)
     found = [
@@ -153,6 +170,24 @@ def _torture(
             found.append(Violation("a client ends in order", f"{client.name}: {code}"))
     told("clients ended")
     return found, max(took.values(), default=HEALED)
+
+
+def _break(plan: Plan, clients: Sequence[Client], nemeses: Sequence[Nemesis]) -> None:
+    """Let everything go wrong for a while; those who died at a failpoint are started again."""
+    plan.calm.unlink()
+    for nemesis in nemeses:
+        nemesis.start()
+    until = monotonic() + plan.seconds
+    while monotonic() < until:
+        sleep(_LOOK)
+        for client in clients:
+            client.start()
+    plan.calm.touch()
+    for nemesis in nemeses:
+        nemesis.end()
+    sleep(_LOOK)  # whoever was about to die at a failpoint is dead
+    for client in clients:
+        client.start()
 
 
 def _check(

@@ -65,6 +65,15 @@ def test_what_the_rule_rejects_is_told_with_its_place(log: Damaged) -> None:
     assert "parcel-1" in run("--store", log.url, "verify").out
 
 
+def test_an_event_id_that_is_there_twice_is_told(log: Damaged) -> None:
+    event_id = uuid.uuid4()
+    first = log.write("parcel-2", 4, event_id=event_id)
+    log.write("parcel-2", 5, event_id=event_id)
+    (found,) = log.verify().lines
+    assert (found["kind"], found["offset"], found["records"]) == ("event-id", first, 2)
+    assert str(event_id) in found["problem"]
+
+
 def test_an_append_that_is_not_whole_is_told(log: Damaged) -> None:
     log.write("parcel-2", 4, bodies=[MOVED] * 3, parts=slice(2))
     told = log.verify()

@@ -77,9 +77,12 @@ class Damaged(NamedTuple):
         parts: slice = slice(None),
         whole: tuple[str, int, int] | None = None,
         place: tuple[str, int] | None = None,
+        event_id: uuid.UUID | None = None,
     ) -> int:
         """Write an append, or some parts of it; returns the offset of the last record."""
-        new = new_records(aggregate_id, [(uuid.uuid4(), event_type, it) for it in bodies], 0)
+        new = new_records(
+            aggregate_id, [(event_id or uuid.uuid4(), event_type, it) for it in bodies], 0
+        )
         if whole is not None:
             new = part_of_all(new, *whole)
         headers = framed(new, uuid.uuid4().hex, version, "rogue")

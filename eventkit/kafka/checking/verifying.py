@@ -16,6 +16,7 @@ from eventkit.events import EventTypes, Position
 from eventkit.health.bodies import Bodies
 from eventkit.health.findings import Asked, Finding, Kind, Listener, Reading
 from eventkit.kafka.checking.audit import Audited, PartitionAudit, part_of_message
+from eventkit.kafka.checking.eventids import EventIds
 from eventkit.kafka.checking.indexaudit import IndexAudit, PartitionIndex
 from eventkit.kafka.checking.snapshotaudit import SnapshotAudit
 from eventkit.kafka.checking.wholes import Wholes
@@ -91,6 +92,7 @@ class KafkaVerifier:
         self._index: IndexAudit | None = None
         self._limits: dict[Partition, _Limits] = {}
         self._wholes = Wholes()
+        self._ids = EventIds()
         self._behind = self._done = self._total = self._events = 0
 
     def run(self, index: Path | None = None) -> None:
@@ -100,7 +102,7 @@ class KafkaVerifier:
             StoreError: the log or the index cannot be read.
         """
         layout = self._layout()
-        with closing(self._wholes), ExitStack() as stack:
+        with closing(self._wholes), closing(self._ids), ExitStack() as stack:
             # First how far the index is, and what snapshots say; then where the log ends.
             if index is not None:
                 self._index = stack.enter_context(closing(IndexAudit(index, layout.log_id)))
@@ -114,6 +116,7 @@ class KafkaVerifier:
             try:
                 for partition, home in layout.homes.items():
                     self._partition(scan, partition, home)
+                self._found(self._ids.doubled())
                 self._find_torn(scan)
                 if self._snapshots is not None:
                     self._found(self._snapshots.unfinished(self._whole_homes(layout)))
@@ -215,6 +218,7 @@ class KafkaVerifier:
             if self._snapshots is not None:
                 self._found(self._snapshots.add(partition, accepted, codec))
             self._wholes.add(parts)
+            self._ids.add(partition, accepted)
             self._events += len(accepted)
             self._moved(progress.decided)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+from eventkit.kafka.checking.scratch import scratch
 
 _TABLE = """
 CREATE TABLE parts (
@@ -52,11 +53,7 @@ class Wholes:
     """The parts that took effect, in a temporary file: their number grows with the log."""
 
     def __init__(self) -> None:
-        # A nameless database: SQLite keeps it in memory while it is small, and deletes it.
-        self._file = sqlite3.connect("", isolation_level=None)
-        self._file.execute("PRAGMA journal_mode = OFF")
-        self._file.execute("PRAGMA synchronous = OFF")
-        self._file.execute(_TABLE)
+        self._file = scratch(_TABLE)
         self._new: list[PartOfAll] = []
 
     def add(self, parts: Iterable[PartOfAll]) -> None:

@@ -122,9 +122,9 @@ def verify(
     appends over several aggregates of which a part is missing, records that are none of eventkit's,
     topics that lose history, and an index that differs from the log. In a SQLite file: versions
     with gaps, damage, guards that were taken away. In both: event ids that are there twice, bodies
-    that cannot be read; with --app also event types that no class reads, and snapshots that differ from
-    a replay; with --projection read models that differ from one that is built anew, in a temporary
-    file, up to the same event.
+    that cannot be read; with --app also event types that no class reads, and snapshots that differ
+    from a replay; with --projection read models that differ from one that is built anew, in a
+    temporary file, up to the same event.
 
     Nothing is changed. Ctrl-C ends it with what was found so far.
 

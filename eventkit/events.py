@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypeVar
 
-from eventkit.errors import AmbiguousEventType, InvalidInput, UnknownEventType
+from eventkit.errors import AmbiguousEventType, EventkitError, InvalidInput, UnknownEventType
 
 
 class Event(BaseModel):
@@ -251,6 +251,42 @@ class RecordedEvent(Generic[_E_co]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RecordedEvent, _parts(self)
+
+
+class UnreadableEvent(RecordedEvent):
+    """One whose body cannot be read today: to ask for its `event` raises why, all else is there.
+
+    Parameters:
+        event_id, aggregate_id, version, type, metadata, position: as of `RecordedEvent`.
+        error: why it cannot be read.
+    """
+
+    __slots__ = ("error",)
+    error: EventkitError
+
+    def __init__(
+        self,
+        event_id: UUID,
+        aggregate_id: str,
+        version: int,
+        type: str,  # noqa: A002 - the public name of the field
+        error: EventkitError,
+        metadata: Metadata,
+        position: Position,
+    ) -> None:
+        names = ("event_id", "aggregate_id", "version", "type", "error", "metadata", "position")
+        values = (event_id, aggregate_id, version, type, error, metadata, position)
+        for name, value in zip(names, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Called for a slot that is empty, as that of the event."""
+        if name == "event":
+            raise self.error
+        raise AttributeError(f"a recorded event has no {name!r}")
+
+    def __repr__(self) -> str:
+        return f"UnreadableEvent({self.aggregate_id!r}, {self.version}, {self.error})"
 
 
 def _parts(recorded: RecordedEvent) -> tuple[object, ...]:

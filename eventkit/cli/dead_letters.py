@@ -13,6 +13,7 @@ from eventkit.cli.failures import Exit
 from eventkit.cli.options import Json
 from eventkit.cli.output import compact, complain, instant, say, say_json, show_table
 from eventkit.cli.session import BrowsableStore, Session, session_of
+from eventkit.errors import CodecError, StoreCorrupted
 from eventkit.projection import DeadLetter, DeadLetters, ReadModels, Retried
 from eventkit.projection.dead_letters import dead_letters, find_dead_letter
 
@@ -71,7 +72,7 @@ def show_letter(context: typer.Context, number: Number, *, as_json: Json = False
     with ReadModels(session.read_models_url) as models:
         letter = find_dead_letter(models, number)
     with session.open_existing_store() as store:
-        told = {**_as_dict(letter), "data": _data(store, letter)}
+        told = {**_as_dict(letter), **_data(store, letter)}
     if as_json:
         say_json(told)
         return
@@ -176,10 +177,15 @@ def _report(done: Mapping[str, Retried], *, as_json: bool) -> None:
         raise typer.Exit(Exit.DATA)
 
 
-def _data(store: BrowsableStore, letter: DeadLetter) -> object:
+def _data(store: BrowsableStore, letter: DeadLetter) -> dict[str, object]:
+    """The body of the event, or why there is none to show."""
     version = letter.aggregate_version
-    found = store.plain_events_of(letter.aggregate_id, version, version)
-    return found[0].data if found and found[0].event_id == letter.event_id else None
+    try:
+        found = store.plain_events_of(letter.aggregate_id, version, version)
+    except (CodecError, StoreCorrupted) as error:
+        return {"data": None, "unreadable": str(error)}
+    there = found and found[0].event_id == letter.event_id
+    return {"data": found[0].data if there else None}
 
 
 def _row(letter: DeadLetter) -> dict[str, object]:

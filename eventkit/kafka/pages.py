@@ -71,13 +71,25 @@ class Pages:
             (found,) = connection.execute(_COUNT, (first + after, newest or 0)).fetchone()
         return found
 
-    def page(self, partition: Partition, wanted: EventFilter, after: int, limit: int) -> Page:
-        """Up to `limit` matching events after an offset, and how far the log was read for them."""
+    def page(
+        self,
+        partition: Partition,
+        wanted: EventFilter,
+        after: int,
+        limit: int,
+        *,
+        keep_unreadable: bool = False,
+    ) -> Page:
+        """Up to `limit` matching events after an offset, and how far the log was read for them.
+
+        Those whose bodies cannot be read raise, or are kept, as `SqliteLog.page` says.
+        """
         first = self._partitions.numbers[partition] << OFFSET_BITS
         end = self.end(partition)
         if end <= after:
             return Page([], after)
-        events, read_to = self._log.page(wanted, Stretch(first + after, first + end), limit)
+        stretch = Stretch(first + after, first + end)
+        events, read_to = self._log.page(wanted, stretch, limit, keep_unreadable=keep_unreadable)
         return Page(events, read_to - first)
 
     def reaches(self, partition: Partition, offset: int) -> bool:

@@ -1,8 +1,8 @@
 """One batch: its events through the handlers, rows and checkpoint in one transaction.
 
-An event at which a handler fails again and again is parked: noted as a dead letter, in the
-transaction that moves the checkpoint past it. Later events of its aggregate park behind it, so
-that a retry can apply them all in order; those of other aggregates flow.
+An event that cannot be read, or at which a handler fails again and again, is parked: noted as a
+dead letter, in the transaction that moves the checkpoint past it. Later events of its aggregate
+park behind it, so that a retry can apply them all in order; those of other aggregates flow.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from eventkit.errors import CheckpointMoved, HandlerFailed
-from eventkit.events import RecordedEvent
+from eventkit.errors import CheckpointMoved, HandlerFailed, ProjectionError
+from eventkit.events import RecordedEvent, UnreadableEvent
 from eventkit.projection.checkpoints import Checkpoints
 from eventkit.projection.dead_letters_table import Letters, Parked
 from eventkit.projection.failures import Attempts, failure_of
@@ -79,13 +79,18 @@ class Batches:
 
         Raises:
             HandlerFailed: names the event; the checkpoint stands before it.
+            ProjectionError: the next event cannot be read, and the projection does not park.
             CheckpointMoved: another worker was faster; nothing was written.
             ReadModelError: the database cannot be written; nothing was.
         """
-        clear, behind, handled = False, 0, 0
+        if self._stops:
+            page = self._readable(partition, expected, page)
+        unreadable = any(isinstance(it, UnreadableEvent) for it in page.events)
+        clear, handled = False, 0
+        parked: list[Parked] = []
 
         def whole(connection: Connection) -> int:
-            nonlocal clear, behind, handled
+            nonlocal clear, parked, handled
             # First, so that the row is locked: of two workers here, the later one waits for the
             # commit of the other before it writes anything, and then finds the checkpoint moved.
             self._checkpoints.advance(
@@ -93,8 +98,8 @@ class Batches:
             )
             clear = self._is_clear(connection, partition, expected)
             events = page.events
-            if not clear or self._discarded:
-                events, behind = self._without_parked(connection, events)
+            if unreadable or not clear or self._discarded:
+                events, parked = self._without_parked(connection, events)
                 fewer = len(events) - len(page.events)
                 self._checkpoints.advance(connection, partition, page.read_to, page.read_to, fewer)
             self._handling.all(connection, events)
@@ -106,9 +111,9 @@ class Batches:
         except HandlersFailed:
             pass  # not handled in here, or it would be in every later traceback
         else:
-            if clear:
+            if clear and not parked:
                 self._clear[partition] = page.read_to
-            self._tell_waiting(behind)
+            self._tell(parked)
             return Applied(page.read_to, handled)
         return self._apply_one_by_one(partition, expected, page)
 
@@ -144,13 +149,47 @@ class Batches:
 
     def _without_parked(
         self, connection: Connection, events: Sequence[RecordedEvent]
-    ) -> tuple[list[RecordedEvent], int]:
-        """The events to handle, and how many were parked; discarded ones are left out."""
+    ) -> tuple[list[RecordedEvent], list[Parked]]:
+        """The events to handle, and those that were parked; discarded ones are left out."""
         held = self._letters.held(connection, {recorded.aggregate_id for recorded in events})
-        wanted = [it for it in events if not self._was_discarded(it)]
-        behind = [Parked(it, None) for it in wanted if it.aggregate_id in held]
-        self._letters.park(connection, behind)
-        return [it for it in wanted if it.aggregate_id not in held], len(behind)
+        good: list[RecordedEvent] = []
+        parked: list[Parked] = []
+        for it in events:
+            if self._was_discarded(it):
+                continue
+            if it.aggregate_id in held:
+                parked.append(Parked(it, None))
+            elif isinstance(it, UnreadableEvent):
+                held.add(it.aggregate_id)
+                parked.append(Parked(it, failure_of(it.error, 1)))
+            else:
+                good.append(it)
+        self._letters.park(connection, parked)
+        return good, parked
+
+    def _readable(self, partition: Partition, expected: int, page: Page) -> Page:
+        """The page up to an event that cannot be read.
+
+        Raises:
+            ProjectionError: that is the next one.
+        """
+        for number, it in enumerate(page.events):
+            if isinstance(it, UnreadableEvent) and not self._is_given_up(it):
+                before = it.position.offset - 1
+                if before > expected:
+                    return Page(page.events[:number], before)
+                raise ProjectionError(
+                    f"projection {self._name} cannot read its next event after "
+                    f"{partition}/{expected}: {it.error} The read model holds all events before it."
+                ) from it.error
+        return page
+
+    def _is_given_up(self, recorded: RecordedEvent) -> bool:
+        """As `_was_discarded`, outside of a transaction."""
+        if self._discarded is None:
+            with self._models.connect() as connection:
+                self._discarded = self._letters.discarded(connection)
+        return self._was_discarded(recorded)
 
     def _was_discarded(self, recorded: RecordedEvent) -> bool:
         return bool(self._discarded) and recorded.event_id in (self._discarded or ())
@@ -200,12 +239,13 @@ class Batches:
                 if recorded.aggregate_id in held:
                     parked.append(Parked(recorded, None))
                     continue
+                unreadable = isinstance(recorded, UnreadableEvent)
                 error = self._handling.one(connection, recorded)
                 if error is None:
                     good += 1
                     continue
                 attempts = 1 + (before if recorded is page.events[0] else 0)
-                if self._stops or self._attempts.may_try_again(attempts):
+                if not unreadable and (self._stops or self._attempts.may_try_again(attempts)):
                     stopped = _Stopped(recorded, error, attempts)
                     break
                 held.add(recorded.aggregate_id)
@@ -216,8 +256,9 @@ class Batches:
             return to
 
         self._once(until_it_fails)
-        failed = [it.recorded for it in parked] + ([stopped.recorded] if stopped else [])
-        if before and page.events[0] not in failed:
+        failed = {it.recorded.event_id for it in parked}
+        failed |= {stopped.recorded.event_id} if stopped else set()
+        if before and page.events[0].event_id not in failed:
             self._attempts.recovered()
         self._tell(parked)
         return good, stopped
@@ -226,10 +267,12 @@ class Batches:
         """Tell people, and the count of attempts, what was parked."""
         for recorded, failure in parked:
             if failure is not None:
-                self._attempts.parked()
+                unreadable = isinstance(recorded, UnreadableEvent)
+                if not unreadable:
+                    self._attempts.parked()
                 _LOG.error(
                     "projection %s parked %s, %s version %d at %s, after %d attempt(s): %s. Later "
-                    "events of %s wait behind it; mend the handler, then run: eventkit "
+                    "events of %s wait behind it; mend the %s, then run: eventkit "
                     "dead-letters retry",
                     self._name,
                     recorded.type,
@@ -237,8 +280,9 @@ class Batches:
                     recorded.version,
                     recorded.position,
                     failure.attempts,
-                    failure.error,
+                    failure.error.rstrip("."),
                     recorded.aggregate_id,
+                    "code that reads it" if unreadable else "handler",
                 )
         self._tell_waiting(sum(failure is None for _, failure in parked))
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from eventkit.errors import CodecError, EventTypeError, ProjectionError
-from eventkit.events import RecordedEvent
+from eventkit.events import RecordedEvent, UnreadableEvent
 from eventkit.ids import category_of
 from eventkit.projection.checkpoints import Checkpoints
 from eventkit.projection.dead_letters_table import DeadLetter, Letters, find_letter
@@ -146,6 +146,8 @@ class PointedAt:
         page = self._source.page(partition_of(letter), self._wanted, before, 1)
         for recorded in page.events:
             if recorded.event_id == letter.event_id:
+                if isinstance(recorded, UnreadableEvent):
+                    raise recorded.error
                 return recorded
         raise ProjectionError(
             f"dead letter {letter.number} points at {letter.aggregate_id} version "

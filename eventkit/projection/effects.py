@@ -26,7 +26,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from eventkit.errors import CheckpointMoved
-from eventkit.events import Event, RecordedEvent
+from eventkit.events import Event, RecordedEvent, UnreadableEvent
 from eventkit.projection.checkpoints import Checkpoints
 from eventkit.projection.dead_letters_table import Failure, Letters, Parked
 from eventkit.projection.failures import Attempts, failure_of
@@ -65,11 +65,15 @@ class Calls:
     ) -> tuple[BaseException, Failure] | None:
         """Run the effects of an event in order; returns what was raised, if anything was.
 
+        Of an event that cannot be read, that is why.
+
         Parameters:
             recorded: the event.
             begin_with: the effect at which an earlier attempt failed: those before it are done.
             attempts: how many there were, with this one.
         """
+        if isinstance(recorded, UnreadableEvent):
+            return recorded.error, failure_of(recorded.error, attempts, begin_with)
         wanted = [it for it in self._effects if isinstance(recorded.event, it[1])]
         names = [name for name, _, _ in wanted]
         first = names.index(begin_with) if begin_with in names else 0
@@ -180,17 +184,19 @@ class Effects:
             self._pass(partition, offset, None)
             return True
         error, failure = raised
-        if self._attempts.may_try_again(attempts):
+        unreadable = isinstance(recorded, UnreadableEvent)
+        if not unreadable and self._attempts.may_try_again(attempts):
             pause = self._attempts.pause_after(attempts)
             self._trials[partition] = _Trial(offset, failure, time.monotonic() + pause)
             return False
         self._pass(partition, offset, Parked(recorded, failure))
-        self._attempts.parked()
+        if not unreadable:
+            self._attempts.parked()
         _LOG.error(
-            "effect %s of projection %s failed at %s, %s version %d, and was parked after %d "
+            "%s of projection %s failed at %s, %s version %d, and was parked after %d "
             "attempt(s): %s. Later effects of %s wait behind it; mend it, then run: eventkit "
             "dead-letters retry",
-            failure.failed_in,
+            f"effect {failure.failed_in}" if failure.failed_in else "effects",
             self._name,
             recorded.type,
             recorded.aggregate_id,

@@ -52,7 +52,10 @@ class Source(Protocol):
         """
 
     def page(self, partition: Partition, wanted: EventFilter, after: int, limit: int) -> Page:
-        """Up to `limit` matching events after an offset, and how far the log was read for them."""
+        """Up to `limit` matching events after an offset, and how far the log was read for them.
+
+        One whose body cannot be read is an `UnreadableEvent`.
+        """
 
     def state(self) -> object:
         """What changes when the log grows; to be noted before one looks for new events."""
@@ -107,7 +110,7 @@ class SqliteSource:
 
     def page(self, _partition: Partition, wanted: EventFilter, after: int, limit: int) -> Page:
         """See `Source.page`."""
-        return self._store.page(wanted, after, limit)
+        return self._store.page(wanted, after, limit, keep_unreadable=True)
 
     def state(self) -> object:
         """Nothing: a look into the file costs no more than to ask whether to look."""
@@ -144,9 +147,16 @@ class Pages(Protocol):
         """See `Source`."""
 
     def page(
-        self, partition: tuple[str, int], wanted: EventFilter, after: int, limit: int, /
+        self,
+        partition: tuple[str, int],
+        wanted: EventFilter,
+        after: int,
+        limit: int,
+        /,
+        *,
+        keep_unreadable: bool,
     ) -> Page:
-        """See `Source`."""
+        """See `Source`, where unreadable events are always kept."""
 
     def state(self) -> object:
         """See `Source`."""
@@ -208,7 +218,8 @@ class PagedSource:
 
     def page(self, partition: Partition, wanted: EventFilter, after: int, limit: int) -> Page:
         """See `Source.page`."""
-        return self._store.pages.page(partition, wanted, after, limit)
+        pages = self._store.pages
+        return pages.page(partition, wanted, after, limit, keep_unreadable=True)
 
     def state(self) -> object:
         """See `Source.state`."""

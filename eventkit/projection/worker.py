@@ -10,9 +10,6 @@ from contextlib import suppress
 
 from eventkit.errors import (
     CheckpointMoved,
-    CodecError,
-    EventTypeError,
-    ProjectionError,
     RebuildNeeded,
 )
 from eventkit.projection.batch import Batches
@@ -135,10 +132,11 @@ class Worker:
         Returns how many events it had for the projection, None where nothing is new.
 
         Raises:
-            ProjectionError: an event cannot be read or handled; those before it were.
+            ProjectionError: an event cannot be read or handled, and the projection does not park
+                such events; those before it are kept.
         """
         after = self.offsets[partition]
-        page = self._page(partition, after)
+        page = self._source.page(partition, self._wanted, after, self._limit)
         if until is not None and page.read_to > until:
             page = Page([it for it in page.events if it.position.offset <= until], until)
         if page.read_to == after:
@@ -246,19 +244,6 @@ class Worker:
                 f"its checkpoint is at {offset:,} and the log of this store ends at {end:,}; "
                 "the read model was built from another store",
             )
-
-    def _page(self, partition: Partition, after: int) -> Page:
-        try:
-            return self._source.page(partition, self._wanted, after, self._limit)
-        except (CodecError, EventTypeError) as error:
-            if self._limit == 1:
-                raise ProjectionError(
-                    f"projection {self._projection.name} cannot read its next event after "
-                    f"{partition}/{after}: {error} The read model holds all events before it."
-                ) from error
-        # One event of the page cannot be read: take those before it, one by one.
-        self._limit = 1
-        return self._page(partition, after)
 
     def _fit(self, seconds: float, events: int) -> None:
         """Choose the size of the next batch by the time that this one took."""

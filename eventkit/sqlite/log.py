@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from eventkit.codec import AvroCodec
-from eventkit.errors import InvalidInput
+from eventkit.errors import CodecError, EventTypeError, InvalidInput
 from eventkit.events import Event, EventTypes, Position, RecordedEvent, utc
 from eventkit.ids import category_of
 from eventkit.sqlite.connections import Connections
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.reader import Row, Scan, aggregate_rows, last_position
-from eventkit.sqlite.rows import plain, position_of, recorded
+from eventkit.sqlite.rows import plain, position_of, recorded, recorded_anyway
 from eventkit.store import EventFilter, Page, PlainEvent, event_filter
 
 _PAGE = 1_000
@@ -137,12 +137,29 @@ class SqliteLog:
         """All events that match, their bodies read without any event class."""
         return (plain(row, self.codec, self._place) for row in self._rows(wanted))
 
-    def page(self, wanted: EventFilter, stretch: Stretch, limit: int) -> Page:
-        """Up to `limit` matching events of a stretch, and how far it was read for them."""
+    def page(
+        self, wanted: EventFilter, stretch: Stretch, limit: int, *, keep_unreadable: bool = False
+    ) -> Page:
+        """Up to `limit` matching events of a stretch, and how far it was read for them.
+
+        Parameters:
+            wanted: which events.
+            stretch: where to look for them.
+            limit: how many.
+            keep_unreadable: have an `UnreadableEvent` for each whose body cannot be read.
+
+        Raises:
+            EventTypeError, CodecError: a body cannot be read, unless those are kept.
+        """
         with self.reading() as connection:
             rows, read_to = Scan(wanted).page(connection, stretch.after, stretch.end, limit)
         codec, place = self.codec, self._place
-        return Page([recorded(row, codec, place) for row in rows], read_to)
+        try:
+            return Page([recorded(row, codec, place) for row in rows], read_to)
+        except (CodecError, EventTypeError):
+            if not keep_unreadable:
+                raise
+        return Page([recorded_anyway(row, codec, place) for row in rows], read_to)
 
     def last_position(self) -> int:
         """The position of the newest event, 0 in an empty log."""

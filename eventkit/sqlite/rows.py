@@ -14,7 +14,14 @@ from pydantic_core import to_json
 
 from eventkit.codec import AvroCodec
 from eventkit.errors import CodecError, EventTypeError, StoreCorrupted
-from eventkit.events import Event, Metadata, Position, RecordedEvent, event_type
+from eventkit.events import (
+    Event,
+    Metadata,
+    Position,
+    RecordedEvent,
+    UnreadableEvent,
+    event_type,
+)
 from eventkit.store import PlainEvent
 
 COLUMNS = (
@@ -153,6 +160,24 @@ def recorded(
     _set_type(it, row[4])
     _set_event(it, event)
     return it
+
+
+def recorded_anyway(
+    row: Sequence[Any], codec: AvroCodec, place: Callable[[int], Position] = position_of
+) -> RecordedEvent:
+    """As `recorded`; where the body cannot be read, an `UnreadableEvent`.
+
+    Raises:
+        StoreCorrupted: what else the row holds cannot be read.
+    """
+    try:
+        return recorded(row, codec, place)
+    except (EventTypeError, CodecError) as error:
+        try:
+            known_as, metadata = UUID(bytes=row[1]), read_metadata(*row[5:8])
+        except _NONSENSE as nonsense:
+            raise _damaged(row, nonsense) from nonsense
+        return UnreadableEvent(known_as, row[2], row[3], row[4], error, metadata, place(row[0]))
 
 
 def plain(

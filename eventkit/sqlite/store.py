@@ -135,9 +135,15 @@ class SqliteStore(ReadsLog, Subscribes):
             raise batch.refused
         return in_order(batch.writes)
 
-    def page(self, wanted: EventFilter, after: int, limit: int) -> Page:
-        """Up to `limit` matching events after a position, and how far the log was read for them."""
-        return self._log.page(wanted, Stretch(after, self.last_position()), limit)
+    def page(
+        self, wanted: EventFilter, after: int, limit: int, *, keep_unreadable: bool = False
+    ) -> Page:
+        """Up to `limit` matching events after a position, and how far the log was read for them.
+
+        Those whose bodies cannot be read raise, or are kept, as `SqliteLog.page` says.
+        """
+        stretch = Stretch(after, self.last_position())
+        return self._log.page(wanted, stretch, limit, keep_unreadable=keep_unreadable)
 
     def last_position(self) -> int:
         """The position of the newest event, 0 in an empty log."""

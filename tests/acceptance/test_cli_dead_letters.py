@@ -8,6 +8,7 @@ import pytest
 from eventkit.projection import failures as failing
 from tests.acceptance import poisoned
 from tests.acceptance.cli_kit import Cli, event
+from tests.acceptance.test_cli_verify import damage
 
 
 @pytest.fixture
@@ -66,6 +67,27 @@ def test_a_letter_is_shown_with_its_event_and_where_the_handler_raised(cli: Cli)
     assert 'raise RuntimeError("no room")' in told
     (shown,) = cli("dead-letters", "show", str(number), "--json").lines
     assert (shown["state"], shown["data"]["nights"]) == ("failed", 3)
+
+
+def test_an_event_that_cannot_be_read_is_parked_shown_and_discarded(cli: Cli) -> None:
+    cli("import", cli.file("more.jsonl", [event(90), event(91)]))
+    damage(
+        cli,
+        "UPDATE events SET data = CAST(data || x'00' AS BLOB) "
+        "WHERE aggregate_id = 'guest-9' AND version = 1",
+    )
+    told = cli("projection", "run")
+    assert (told.code, told.err) == (0, "")
+    number = next(it[0] for it in parked(cli) if it[1] == "guest-9" and it[3] == "failed")
+    for other in (cli, Cli(cli.folder, app=None)):
+        (shown,) = other("dead-letters", "show", str(number), "--json").lines
+        assert (shown["event_type"], shown["data"]) == ("GuestArrived", None)
+        assert "UndecodableEvent" in shown["error"]
+        assert "guest-9 version 1" in shown["unreadable"]
+        assert "unreadable: guest-9 version 1" in other("dead-letters", "show", str(number)).out
+    assert cli("dead-letters", "retry", str(number)).code == 1
+    told = cli("dead-letters", "discard", str(number), "--reason", "lost")
+    assert (told.code, [it for it in parked(cli) if it[1] == "guest-9"]) == (0, [])
 
 
 def test_a_retry_with_mended_code_applies_them_all(

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from eventkit import RecordedEvent
+from eventkit import Event, RecordedEvent
+from eventkit.events import EventTypes
 from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.names import Names
 from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.store import KafkaStore
 from eventkit.kafka.topics import Topics
-from eventkit.projection import DeadLetters, ReadModels, Runner, Transaction, effect
+from eventkit.projection import DeadLetters, ReadModels, Runner, Transaction, effect, on
 from eventkit.projection import failures as failing
 from tests.kafka.conftest import QUICK
 from tests.kafka.ledger import Ledger, folded, held
 from tests.kafka.worker_kit import fill, until
-from tests.projection.accounts import Deposited
+from tests.projection.accounts import Closed, Deposited, Opened, Withdrawn
 from tests.projection.test_parking import letters
 
 POISONED = "account-3"
@@ -114,6 +115,43 @@ def test_a_poison_event_waits_with_its_aggregate_until_a_retry_applies_them_in_o
     assert held(models) == before
     assert letters(models) == []
     assert len(projection.mailed) == 3
+
+
+class Everything(Ledger):
+    """Asks for all types there are, so also for one whose class is missing."""
+
+    on_failure = "park"
+
+    @on(Event)
+    def any(self, recorded: RecordedEvent, tx: Transaction) -> None:
+        """Nothing more to do."""
+
+
+def test_an_event_without_a_class_waits_with_its_aggregate_until_the_class_is_there(
+    store: KafkaStore, models: ReadModels, kafka_address: str, tmp_path: Path
+) -> None:
+    fill(store, accounts=3, rounds=1)
+    store.append(POISONED, [Opened(owner="x"), Closed(), Deposited(amount=3)])
+    types = EventTypes()
+    types.bind_all([Opened, Deposited, Withdrawn])
+    settings = KafkaSettings(kafka_address, QUICK)
+    prefix, index = store._names.prefix, tmp_path / "index.db"
+    with KafkaStore(settings, index=index, prefix=prefix, types=types) as narrow:
+        runner = Runner(Everything(), narrow, models)
+        with following(runner):
+            until(lambda: models.exists() and runner.status().lag == 0)
+            last = store.append(POISONED, [Deposited(amount=4)])
+            until(lambda: runner.status().parked == 3)
+        found = [(it.aggregate_version, it.state, it.event_type) for it in letters(models)]
+        assert found == [
+            (2, "failed", "Closed"), (3, "waiting", "Deposited"), (4, "waiting", "Deposited"),
+        ]  # fmt: skip
+        assert letters(models)[-1].position == last.position
+        assert without(held(models)["accounts"]) == without(folded(store)["accounts"])
+        assert DeadLetters(Everything(), narrow, models).retry().applied == 0
+    assert DeadLetters(Everything(), store, models).retry() == (3, (), 0)
+    whole = folded(store)
+    assert held(models)["accounts"] == whole["accounts"]
 
 
 def without(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:

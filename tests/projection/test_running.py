@@ -320,6 +320,8 @@ def test_an_event_that_cannot_be_read_stops_the_run_with_all_before_it_kept(
     types.bind_all([Opened, Deposited, Withdrawn, Closed])
 
     class Everything(Balances):
+        on_failure = "stop"
+
         @on(Event)
         def note(self, recorded: RecordedEvent, tx: Transaction) -> None:
             """Reads all types there are, so also the one that has no class any more."""

@@ -19,7 +19,7 @@ from eventkit.codec.plain import plain_reader
 from eventkit.codec.schema import HEADER_SIZE, AvroSchema, check_same_meaning, fingerprint_of
 from eventkit.codec.shapes import Convert, Misfit
 from eventkit.codec.written import Written
-from eventkit.errors import IncompatibleSchema, UndecodableEvent, UnknownSchema
+from eventkit.errors import CodecError, IncompatibleSchema, UndecodableEvent, UnknownSchema
 from eventkit.events import Event, EventTypes, event_type
 
 
@@ -118,8 +118,11 @@ class AvroCodec:
         found = self._plain_readers.get(data[:HEADER_SIZE])
         if found is None:
             schema = self._schema_in_store(event_type, fingerprint_of(data))
-            convert = plain_reader(Written(schema.parsed, schema.named))
-            found = record_reader(schema, with_names=True), convert
+            try:
+                convert = plain_reader(Written(schema.parsed, schema.named))
+                found = record_reader(schema, with_names=True), convert
+            except RecursionError as error:
+                raise _undecodable(event_type, data, error) from error
             self._plain_readers[schema.header] = found
         read, convert = found
         try:
@@ -167,10 +170,12 @@ class AvroCodec:
         else:
             schema = self._schema_in_store(event_type, fingerprint)
         try:
-            build = codec.reader(schema)
+            found = record_reader(schema, with_names=True), codec.reader(schema)
         except Misfit as error:
             raise IncompatibleSchema(event_type, fingerprint.hex(), str(error)) from error
-        found = self._readers[cls, schema.header] = record_reader(schema, with_names=True), build
+        except RecursionError as error:
+            raise _undecodable(event_type, data, error) from error
+        self._readers[cls, schema.header] = found
         return found
 
     def _schema_in_store(self, event_type: str, fingerprint: bytes) -> AvroSchema:
@@ -179,7 +184,14 @@ class AvroCodec:
             text = self._load_schema(fingerprint)
             if text is None:
                 raise UnknownSchema(fingerprint.hex(), event_type)
-            schema = self._stored[fingerprint] = AvroSchema.of(text)
+            schema = AvroSchema.of(text)
+            if schema.fingerprint != fingerprint:
+                raise CodecError(
+                    f"a record of type {event_type!r} was written with schema {fingerprint.hex()}, "
+                    f"and what the store keeps under that name is {schema.fingerprint.hex()}; it "
+                    "was changed, and the record cannot be read without the true one."
+                )
+            self._stored[fingerprint] = schema
         return schema
 
     def _check_stored(self, schema: AvroSchema, event_type: str) -> None:

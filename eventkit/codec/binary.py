@@ -7,11 +7,10 @@ from io import BytesIO
 from typing import Any
 
 import fastavro
-from fastavro import _read_py
 
+from eventkit.codec.careful import Care, careful_reader
 from eventkit.codec.schema import HEADER_SIZE, AvroSchema
 from eventkit.codec.shapes import Misfit
-from eventkit.codec.written import Written
 
 MAX_DEPTH = 64
 """Levels of records within records that are written: the safe reader reads that on any stack."""
@@ -38,14 +37,20 @@ def record_writer(schema: AvroSchema) -> Write:
         return bytes(data)
 
     direct = write_by_public_name if write_data is None else write
-    if not holds_itself(schema):
+    care = Care(schema)
+    if not care.is_needed:
         return direct
+    read = record_reader(schema, with_names=True)
 
-    def write_nested(datum: Any) -> bytes:
-        _check_depth(datum, MAX_DEPTH)
-        return direct(datum)
+    def write_with_care(datum: Any) -> bytes:
+        if care.nests:
+            _check_depth(datum, MAX_DEPTH)
+        data = direct(datum)
+        if care.bursts:
+            read(data)  # what no reader would take is not written
+        return data
 
-    return write_nested
+    return write_with_care
 
 
 def record_reader(schema: AvroSchema, *, with_names: bool) -> Read:
@@ -57,17 +62,14 @@ def record_reader(schema: AvroSchema, *, with_names: bool) -> Read:
         schema: the schema of the writer.
         with_names: return a value of a named type in a union together with its name.
     """
-    options = {"return_named_type": with_names}
+    options: dict[str, Any] = {"return_named_type": with_names}
     parsed, named = schema.parsed, {"writer": schema.named, "reader": {}}
     read_data = _READ_DATA
-    # The fast reader ends the process where bytes nest without end; this one a RecursionError.
-    by_public_name = _read_py if holds_itself(schema) else fastavro
-
-    def read_by_public_name(data: bytes) -> Any:
-        buffer = BytesIO(data)
-        buffer.seek(HEADER_SIZE)
-        datum = by_public_name.schemaless_reader(buffer, parsed, None, **options)
-        return _whole(datum, buffer, data)
+    care = Care(schema)
+    if care.is_needed:
+        return _from_header(careful_reader(schema, care, options))
+    if read_data is None:
+        return _from_header(lambda it: fastavro.schemaless_reader(it, parsed, None, **options))
 
     def read(data: bytes) -> Any:
         buffer = BytesIO(data)
@@ -75,7 +77,16 @@ def record_reader(schema: AvroSchema, *, with_names: bool) -> Read:
         datum = read_data(buffer, parsed, named, None, options)
         return datum if buffer.tell() == len(data) else _whole(datum, buffer, data)
 
-    return read_by_public_name if read_data is None or by_public_name is _read_py else read
+    return read
+
+
+def _from_header(read_body: Callable[[BytesIO], Any]) -> Read:
+    def read(data: bytes) -> Any:
+        buffer = BytesIO(data)
+        buffer.seek(HEADER_SIZE)
+        return _whole(read_body(buffer), buffer, data)
+
+    return read
 
 
 def _whole(datum: Any, buffer: BytesIO, data: bytes) -> Any:
@@ -83,22 +94,6 @@ def _whole(datum: Any, buffer: BytesIO, data: bytes) -> Any:
     if rest:
         raise ValueError(f"{rest} bytes follow the last field")
     return datum
-
-
-def holds_itself(schema: AvroSchema) -> bool:
-    """Whether a record of this schema can be nested in itself, to any depth."""
-    return _is_cyclic(Written(schema.parsed, schema.named), ())
-
-
-def _is_cyclic(node: Written, within: tuple[str, ...]) -> bool:
-    if node.base == "record":
-        name = node.name
-        return name in within or any(_is_cyclic(f, (*within, name)) for f in node.fields().values())
-    if node.base == "union":
-        return any(_is_cyclic(branch, within) for branch in node.branches())
-    if node.base in ("array", "map"):
-        return _is_cyclic(node.within("items" if node.base == "array" else "values"), within)
-    return False
 
 
 def _check_depth(datum: Any, left: int) -> None:

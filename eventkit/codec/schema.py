@@ -17,6 +17,8 @@ from eventkit.errors import CodecError, IncompatibleSchema
 
 MARKER = b"\xc3\x01"
 HEADER_SIZE = 10
+_DEEPEST = 400
+"""Levels of JSON in a schema; 64 records within records have 256."""
 _MEANING = (
     "type", "name", "fields", "items", "values", "symbols", "size",
     "logicalType", "precision", "scale",
@@ -53,6 +55,7 @@ class AvroSchema:
         """
         try:
             content = json.loads(schema) if isinstance(schema, str) else schema
+            _check_depth(content)
             named: dict[str, Any] = {}
             parsed: Any = parse_schema(content, named)
             crc = bytes.fromhex(fingerprint(to_parsing_canonical_form(content), "CRC-64-AVRO"))
@@ -106,6 +109,18 @@ def check_same_meaning(stored: str, schema: AvroSchema, event_type: str) -> None
         f"{_difference(before, schema)}, which Avro's fingerprint does not tell apart; write the "
         "new form into a field of another name",
     )
+
+
+def _check_depth(content: Any) -> None:
+    """Refuse a schema that those who walk through it could not, on the stack that they have."""
+    level: list[Any] = [content] if isinstance(content, dict | list) else []
+    depth = 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
+        parts = [it.values() if isinstance(it, dict) else it for it in level]
+        level = [it for part in parts for it in part if isinstance(it, dict | list)]
 
 
 def _meaning(node: Any) -> Any:

@@ -23,6 +23,8 @@ def main() -> None:
     parser.add_argument("--no-holds", action="store_true", help="release no request late")
     parser.add_argument("--bug", default="", help="plant one, to see it found")
     parser.add_argument("--no-failpoints", action="store_true", help="no steps to die at")
+    parser.add_argument("--workers", type=int, default=2, help="for each database")
+    parser.add_argument("--no-postgres", action="store_true", help="read models in SQLite alone")
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed  # noqa: S311
     folder = options.folder or Path(tempfile.mkdtemp(prefix="torture-"))
@@ -30,16 +32,29 @@ def main() -> None:
     say(f"seed {seed}, {options.brokers} broker(s), everything is kept in {folder}")
     result = run(
         Plan(
-            folder, options.minutes * 60, seed, options.brokers, options.clients, options.callers,
-            options.quiet, not options.no_holds, options.bug, not options.no_failpoints,
+            folder,
+            options.minutes * 60,
+            seed,
+            brokers=options.brokers,
+            clients=options.clients,
+            callers=options.callers,
+            quiet=options.quiet,
+            holds=not options.no_holds,
+            bug=options.bug,
+            failpoints=not options.no_failpoints,
+            workers=options.workers,
+            postgres=not options.no_postgres,
         ),
         say,
-    )  # fmt: skip
+    )
     say(", ".join(f"{count} {name}" for name, count in sorted(result.counts.items())))
     say(f"the slowest client went on {result.longest:.1f} s after the last fault")
+    say(f"the slowest read model had all {result.caught_up:.1f} s after the last append")
     for promise, what in result.violations[:_MOST_SHOWN]:
         say(f"VIOLATION: {promise}: {what}")
-    say(f"{len(result.violations)} violations, seed {seed}")
+    again = f"python -m tests.torture {' '.join(sys.argv[1:])}"
+    again += "" if options.seed is not None else f" --seed {seed}"
+    say(f"{len(result.violations)} violations; logs are in {folder}; again: {again}")
     sys.exit(1 if result.violations else 0)
 
 

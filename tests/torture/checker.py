@@ -1,8 +1,9 @@
 """The checker: what must hold of the log, whatever happened to clients and brokers."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from tests.torture.history import History, Op, Status
@@ -137,16 +138,34 @@ def _order(ops: Iterable[Op]) -> Iterable[Violation]:
 
 def _reads(history: History, final: Final) -> Iterable[Violation]:
     """A read shows what is there, and all that was acknowledged before from the same index."""
-    told: dict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
-    for op in history.ops.values():
-        if op.status is Status.DONE:
-            told[op.index, op.aggregate].append((op.ended, op.version))
+    told = Told(history)
     for read in history.reads:
         last = read.first + len(read.tokens) - 1
         there = tuple(final.get(read.aggregate, ())[read.first - 1 : last])
         if there != read.tokens:
             yield Violation("no reader sees what another does not", f"{read}, there is {there}")
-        known = (at for at in told[read.index, read.aggregate] if at[0] < read.began)
-        newest = max((version for _, version in known), default=0)
+        newest = told.newest(read.index, read.aggregate, read.began)
         if last < newest:
             yield Violation("what was acknowledged can be read at once", f"{read}: not {newest}")
+
+
+class Told:
+    """Which version of an aggregate was acknowledged, by when, to those who share an index."""
+
+    def __init__(self, history: History) -> None:
+        told: dict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
+        for op in history.ops.values():
+            if op.status is Status.DONE:
+                told[op.index, op.aggregate].append((op.ended, op.version))
+        self._ended: dict[tuple[str, str], list[float]] = {}
+        self._newest: dict[tuple[str, str], list[int]] = {}
+        for key, some in told.items():
+            some.sort()
+            self._ended[key] = [ended for ended, _ in some]
+            self._newest[key] = list(accumulate((version for _, version in some), max))
+
+    def newest(self, index: str, aggregate: str, moment: float) -> int:
+        """The highest version that was acknowledged before a moment, or 0."""
+        key = (index, aggregate)
+        number = bisect_left(self._ended.get(key, ()), moment)
+        return self._newest[key][number - 1] if number else 0

@@ -1,21 +1,17 @@
 """The client processes of a run, as the rig starts, freezes and kills them."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 
-from tests.torture.history import lines_of
+from tests.torture.processes import Process
 
 
 @dataclass
 class Setting:
-    """What all clients of a run have in common.
+    """What all processes of a run have in common.
 
     Attributes:
         url: of the store.
@@ -31,8 +27,12 @@ class Setting:
     callers: int
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    def index(self, name: str) -> Path:
+        """The file of an index."""
+        return self.folder / f"{name}.db"
 
-class Client:
+
+class Client(Process):
     """A client over all its incarnations.
 
     Args:
@@ -42,58 +42,38 @@ class Client:
     """
 
     def __init__(self, name: str, index: str, setting: Setting) -> None:
-        self.name = name
-        self.index = setting.folder / f"{index}.db"
-        self.log = setting.folder / f"{name}.jsonl"
-        self._errors = setting.folder / f"{name}.log"
+        super().__init__(name, setting.folder, setting.index(index), setting.environment)
         self._setting = setting
-        self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def pid(self) -> int | None:
-        """Of the process, if there is one."""
-        alive = self._process is not None and self._process.poll() is None
-        return self._process.pid if alive and self._process is not None else None
-
-    def start(self) -> None:
-        """Start the process, if it does not run."""
-        if self.pid is not None:
-            return
+    def command(self) -> list[str]:
         it = self._setting
         arguments = [it.url, self.index, self.log, self.name, it.seed, it.callers]
-        with self._errors.open("ab") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.torture.client", *map(str, arguments)],
-                stderr=errors,
-                env={**os.environ, **it.environment},
-            )
-
-    def send(self, what: signal.Signals) -> None:
-        """Send a signal, if there is a process."""
-        if self.pid is not None and self._process is not None:
-            self._process.send_signal(what)
-
-    def kill(self) -> None:
-        """End the process at once."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def ended(self, timeout: float) -> int | None:
-        """How it ended, or None when it did not in time."""
-        if self._process is None:
-            return 0
-        try:
-            return self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return None
-
-    def done(self) -> int:
-        """How many appends were acknowledged."""
-        return sum(1 for line in lines_of(self.log) if line["kind"] == "done")
+        return ["tests.torture.client", *map(str, arguments)]
 
 
-def wait_for_more(clients: Sequence[Client], more: int, timeout: float) -> dict[str, float]:
+class Visitor(Process):
+    """A process that reads read models, and its own writes in them.
+
+    Args:
+        name: of the process.
+        index: the name of its index file.
+        setting: of the run.
+        models: URLs of databases by the name of the projection in each.
+    """
+
+    def __init__(self, name: str, index: str, setting: Setting, models: Mapping[str, str]) -> None:
+        super().__init__(name, setting.folder, setting.index(index), setting.environment)
+        self._setting = setting
+        self._models = models
+
+    def command(self) -> list[str]:
+        it = self._setting
+        arguments = [it.url, self.index, self.log, self.name, it.seed]
+        models = [f"{name}={url}" for name, url in self._models.items()]
+        return ["tests.torture.visitor", *map(str, arguments), *models]
+
+
+def wait_for_more(clients: Sequence[Process], more: int, timeout: float) -> dict[str, float]:
     """Wait until each client has that many more acknowledged; returns how long each one took.
 
     One that did not is not in the answer.

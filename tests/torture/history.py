@@ -102,8 +102,10 @@ class History:
 
     def _invoke(self, line: dict[str, Any], index: str) -> None:
         ids = None if line["ids"] is None else tuple(line["ids"])
-        if line["op"] in self.ops:
-            self.ops[line["op"]].ids = ids
+        known = self.ops.get(line["op"])
+        if known is not None:  # a new attempt; of the one before its client may not know
+            known.in_doubt = known.in_doubt or known.status is Status.PENDING
+            known.ids = ids
             return
         self.ops[line["op"]] = Op(
             line["op"], line["client"], index, line["aggregate"], line["expected"],

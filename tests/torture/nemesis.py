@@ -6,13 +6,20 @@ import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from tests.torture.clients import Client, follower_of
+from tests.torture.clients import follower_of
+from tests.torture.processes import Process
+from tests.torture.roles import Roles
+from tests.torture.workers import Crew
 from tools.broker.cluster import Cluster
+from tools.postgres.server import Server
 from tools.proxy.caught import Caught
 from tools.proxy.frames import Api
 from tools.proxy.proxy import Proxy
 
 Say = Callable[[str], None]
+
+_DRAIN = 8.0
+"""Seconds that a process may take to end when it is asked to, in the middle of faults."""
 
 _LOSABLE = (Api.PRODUCE, Api.ADD_PARTITIONS_TO_TXN, Api.END_TXN, Api.INIT_PRODUCER_ID)
 
@@ -58,38 +65,103 @@ class Nemesis:
         raise NotImplementedError
 
 
-class ClientNemesis(Nemesis):
+class _ProcessNemesis(Nemesis):
+    """Kills, drains and freezes processes."""
+
+    def _break(self, victim: Process, why: str = "") -> None:
+        what = self._choose.choices(["kill", "freeze", "drain"], [5, 5, self._drains()])[0]
+        if what == "freeze":
+            seconds = self._choose.choice([1, 2, 3, 5, 12, 20])
+            self._say(f"freeze {victim.name}{why} for {seconds} s")
+            victim.send(signal.SIGSTOP)
+            self._stop.wait(seconds)
+            victim.send(signal.SIGCONT)
+            return
+        self._say(f"{what} {victim.name}{why}")
+        if what == "kill" or victim.drain(_DRAIN) is None:
+            victim.kill()
+        self._stop.wait(self._choose.uniform(0, 3))
+        victim.start()
+
+    def _drains(self) -> int:
+        """How often a process is asked to end, against five times that it is killed."""
+        return 0
+
+
+class ClientNemesis(_ProcessNemesis):
     """Kills and freezes clients, above all those that follow the log into a shared index."""
 
-    def __init__(self, seed: int, say: Say, quiet: float, clients: Sequence[Client]) -> None:
+    def __init__(self, seed: int, say: Say, quiet: float, clients: Sequence[Process]) -> None:
         super().__init__(f"{seed} clients", say, quiet)
         self._clients = clients
 
     def _strike(self) -> None:
-        victim = self._victim()
-        if self._choose.random() < 0.5:
-            self._say(f"kill {victim.name}")
-            victim.kill()
-            self._stop.wait(self._choose.uniform(0, 3))
-            victim.start()
-        else:
-            seconds = self._choose.choice([1, 2, 3, 5, 12, 20])
-            self._say(f"freeze {victim.name} for {seconds} s")
-            victim.send(signal.SIGSTOP)
-            self._stop.wait(seconds)
-            victim.send(signal.SIGCONT)
-
-    def _victim(self) -> Client:
         victim = self._choose.choice(self._clients)
+        why = ""
         if self._choose.random() < 0.5:
             follower = follower_of(victim.index)
-            victim = next((it for it in self._clients if it.pid == follower), victim)
-        return victim
+            found = next((it for it in self._clients if it.pid == follower), None)
+            if found is not None:
+                victim, why = found, " (follows the log)"
+        self._break(victim, why)
 
     def _heal(self) -> None:
         for client in self._clients:
             client.send(signal.SIGCONT)
             client.start()
+
+
+class WorkerNemesis(_ProcessNemesis):
+    """Kills, freezes and drains workers, above all who has a certain partition; and PostgreSQL."""
+
+    def __init__(
+        self,
+        seed: int,
+        say: Say,
+        quiet: float,
+        crews: Sequence[Crew],
+        partitions: int,
+        server: Server | None,
+    ) -> None:
+        super().__init__(f"{seed} workers", say, quiet)
+        self._crews = crews
+        self._partitions = partitions
+        self._server = server
+
+    def _strike(self) -> None:
+        if self._server is not None and self._choose.random() < 0.15:
+            self._restart(self._server)
+            return
+        crew = self._choose.choice(self._crews)
+        victim, why = self._choose.choice(crew.workers), ""
+        if self._choose.random() < 0.6:
+            partition = self._choose.randrange(self._partitions)
+            found = crew.worker_of(partition)
+            if found is not None:
+                victim, why = found, f" (has partition {partition})"
+        self._break(victim, why)
+
+    def _drains(self) -> int:
+        return 2
+
+    def _restart(self, server: Server) -> None:
+        kills = self._choose.random() < 0.5
+        seconds = self._choose.choice([0, 0, 2, 7])
+        self._say(f"{'kill' if kills else 'stop'} PostgreSQL for {seconds} s")
+        if kills:
+            server.kill()
+        else:
+            server.stop()
+        self._stop.wait(seconds)
+        server.start()
+
+    def _heal(self) -> None:
+        if self._server is not None:
+            self._server.start()
+        for crew in self._crews:
+            for worker in crew.workers:
+                worker.send(signal.SIGCONT)
+                worker.start()
 
 
 class BrokerNemesis(Nemesis):
@@ -102,17 +174,19 @@ class BrokerNemesis(Nemesis):
         quiet: float,
         cluster: Cluster,
         proxies: Sequence[Proxy],
+        roles: Roles,
         *,
         holds: bool,
     ) -> None:
         super().__init__(f"{seed} brokers", say, quiet)
         self._holds = holds
+        self._roles = roles
         self._cluster = cluster
         self._proxies = proxies
         self._held: list[tuple[float, Caught]] = []
 
     def _strike(self) -> None:
-        number = self._choose.choice(list(self._cluster.nodes))
+        number = self._victim()
         proxy = self._proxies[number - 1]
         weights = {
             self._kill: 3, self._freeze: 1, self._cut: 2, self._delay: 1, self._blackhole: 2,
@@ -121,6 +195,20 @@ class BrokerNemesis(Nemesis):
         (strike,) = self._choose.choices(list(weights), list(weights.values()))
         strike(number, proxy)
         self._release_old()
+
+    def _victim(self) -> int:
+        """A broker, mostly by its role; one broker has them all."""
+        roles, numbers = self._roles, list(self._cluster.nodes)
+        number: int = self._choose.choice(numbers)
+        ask = self._choose.choice([
+            None, roles.leader, roles.transaction_coordinator, roles.group_coordinator,
+            roles.controller,
+        ])  # fmt: skip
+        found = None if ask is None or len(numbers) == 1 else ask()
+        if ask is not None and found is not None:
+            self._say(f"broker {found} is the {ask.__name__.replace('_', ' ')}")
+            number = found
+        return number
 
     def _kill(self, number: int, _: Proxy) -> None:
         seconds = self._choose.choice([0, 0.5, 3])

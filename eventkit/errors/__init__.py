@@ -28,6 +28,7 @@ EventkitError
 │   │   └── KafkaUnavailable     no broker answers, or it does not let us in
 │   │       └── KafkaNotAllowed  the user lacks a permission
 │   ├── TopicUnsafe              a topic is missing, or could lose or reorder history
+│   ├── GroupTaken               workers with another database are in a consumer group
 │   ├── StoreCorrupted
 │   ├── NotAnEventStore          a file of another program, or of a newer eventkit
 │   └── OutcomeUnknown           retry with the same event ids
@@ -87,6 +88,7 @@ from eventkit.errors.root import (
     EventkitError,
 )
 from eventkit.errors.stores import (
+    GroupTaken,
     KafkaNotAllowed,
     KafkaUnavailable,
     NotAnEventStore,
@@ -110,6 +112,7 @@ __all__ = [
     "DuplicateEventId",
     "EventTypeError",
     "EventkitError",
+    "GroupTaken",
     "HandlerFailed",
     "IncompatibleSchema",
     "InvalidAggregateId",

@@ -57,6 +57,19 @@ class TopicUnsafe(StoreError):
         self.findings = tuple(findings)
 
 
+class GroupTaken(StoreError):
+    """Workers with another database of read models are in the consumer group of a projection."""
+
+    def __init__(self, group: str, client_id: str, host: str) -> None:
+        super().__init__(
+            f"the consumer group {group} has a member that writes into another database of read "
+            f"models: client id {client_id} at {host.removeprefix('/')}. Each database would get "
+            "only a part of the events. Set group = '...' in the class of the projection that runs "
+            "into this database, or give it another name; or stop the other one first."
+        )
+        self.group, self.client_id, self.host = group, client_id, host
+
+
 class StoreCorrupted(StoreError):
     """The store's data is damaged."""
 

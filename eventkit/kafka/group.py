@@ -9,7 +9,8 @@ One thread polls, and is never kept from it by a handler: a worker whose batch t
 the group. When a partition is taken away, that thread waits until the worker has finished its
 batch, commits, and only then lets the broker give the partition to another.
 
-All workers of a group must write into the same database: each gets a part of the partitions.
+All workers of a group must write into the same database: each gets a part of the partitions
+(neighbours.py sees to that).
 
 The classic protocol with `roundrobin` is the default, as it was the quickest, and is the one that
 brokers and librdkafka have had for longest. Seconds until all members had their new partitions, on
@@ -38,9 +39,10 @@ from typing import Any
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Place
 
-from eventkit.errors import StoreClosed, StoreUnavailable
+from eventkit.errors import GroupTaken, StoreClosed, StoreUnavailable
 from eventkit.kafka.failures import failure, is_hopeless
 from eventkit.kafka.index import Partition
+from eventkit.kafka.neighbours import Neighbours
 from eventkit.kafka.settings import KafkaSettings
 
 log = logging.getLogger("eventkit.kafka")
@@ -75,6 +77,7 @@ class Group:
         name: of the group.
         topics: whose partitions are shared.
         handled: from the offset of the last event that was handled to the one to commit.
+        neighbours: looks who else is in the group.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Group:
         name: str,
         topics: Collection[str],
         handled: Callable[[Partition, int], int],
+        neighbours: Neighbours | None = None,
     ) -> None:
         self._settings = settings
         self._name = name
@@ -96,6 +100,9 @@ class Group:
         self._failure: BaseException | None = None
         self._closing = False
         self._member = settings.member(name, error_cb=self._on_error, on_commit=self._on_commit)
+        self._neighbours = neighbours
+        if neighbours is not None:
+            self._member["client.id"] = neighbours.client_id(str(self._member["client.id"]))
         self._incremental = _is_incremental(self._member)
         self._thread = threading.Thread(target=self._work, name=f"eventkit {name}", daemon=True)
         self._thread.start()
@@ -104,11 +111,14 @@ class Group:
         """What this member has; whatever it had and is not told any more, it has let go of.
 
         Raises:
+            GroupTaken: members that write into another database are in the group.
             StoreUnavailable: the member is out of the group for good, and why.
         """
         with self._changed:
             if self._closing:
                 raise StoreClosed(f"the group {self._name}")
+            if isinstance(self._failure, GroupTaken):
+                raise self._failure
             if self._failure is not None:
                 raise StoreUnavailable(
                     f"the consumer group {self._name} is lost: {self._failure}"
@@ -135,6 +145,8 @@ class Group:
 
     def _work(self) -> None:
         try:
+            if self._neighbours is not None:
+                self._neighbours.check_before(lambda: self._closing)
             consumer = self._settings.opened(Consumer, self._member)
             try:
                 self._stay(consumer)
@@ -156,6 +168,8 @@ class Group:
             message = consumer.poll(_POLL)
             if message is not None:
                 self._judge(message)
+            if self._neighbours is not None:
+                self._neighbours.check()
             if monotonic() >= next_commit:
                 self._commit(consumer)
                 next_commit = monotonic() + _COMMIT

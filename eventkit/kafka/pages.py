@@ -8,6 +8,7 @@ from eventkit.kafka.ends import Ends
 from eventkit.kafka.group import Group
 from eventkit.kafka.index import OFFSET_BITS, Partition, Partitions
 from eventkit.kafka.layout import LogLayout
+from eventkit.kafka.neighbours import Neighbours
 from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.view import View
 from eventkit.sqlite.log import SqliteLog, Stretch
@@ -121,9 +122,17 @@ class Pages:
         """The id of the topic: one that is deleted and made anew has another."""
         return self._layout.log_id.topics.get(partition[0], "")
 
-    def join(self, group: str, topics: Collection[str]) -> Group:
-        """Become a member of the group that shares the partitions of these topics."""
-        return Group(self._kafka, self._layout.names.prefix + group, topics, self._handled)
+    def join(self, group: str, topics: Collection[str], database: str) -> Group:
+        """Become a member of the group that shares the partitions of these topics.
+
+        Parameters:
+            group: its name, without the prefix of the log.
+            topics: of events.
+            database: what tells the database that this member writes into from others.
+        """
+        name = self._layout.names.prefix + group
+        neighbours = Neighbours(self._kafka, name, database)
+        return Group(self._kafka, name, topics, self._handled, neighbours)
 
     def _handled(self, partition: Partition, offset: int) -> int:
         """What a group commits after the event at an offset: the next one to read.

@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 
 from eventkit.errors import CheckpointMoved, EventkitError, ReadModelError
 from eventkit.projection.assignment import Assignment
+from eventkit.projection.database_id import database_id
 from eventkit.projection.patience import Patience
 from eventkit.projection.progress import Meter, Report
 from eventkit.projection.projection import Projection
@@ -66,9 +67,9 @@ class Follower:
         """
         patience = Patience(self._models.patience, self._stop)
         worker = patience(lambda: Worker(self._projection, self._source, self._models, self._stop))
-        group = group_of(self._projection)
+        group, database = group_of(self._projection), patience(lambda: database_id(self._models))
         try:
-            with closing(self._source.join(group, worker.partitions)) as assignment:
+            with closing(self._source.join(group, worker.partitions, database)) as assignment:
                 worker.take(())
                 self._follow(worker, assignment)
         finally:
@@ -139,7 +140,7 @@ class Follower:
 
 def group_of(projection: Projection) -> str:
     """The consumer group that shares the projection's partitions."""
-    return f"{projection.name}.v{projection.version}"
+    return f"{projection.group or projection.name}.v{projection.version}"
 
 
 def _worker_name() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self, cast, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from sqlalchemy import Table
 
@@ -49,12 +49,16 @@ class Projection:
         on_failure: what happens when a handler fails at an event again and again. "park" notes it
             as a dead letter, with all later events of its aggregate, and goes on with the others;
             "stop" ends the run.
+        group: the consumer group of its workers on Kafka, to which `.vVERSION` is added; its name
+            unless given. Workers of a group share the events, so where the same projection runs
+            into two databases, one of the two needs a group of its own.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     categories: ClassVar[Sequence[str] | None] = None
     on_failure: ClassVar[OnFailure] = "park"
+    group: ClassVar[str | None] = None
 
     _eventkit_handlers: ClassVar[Mapping[str, tuple[type[Event], ...]]] = {}
     _eventkit_effects: ClassVar[Mapping[str, tuple[type[Event], ...]]] = {}
@@ -87,12 +91,16 @@ def _tables_of(cls: type[Projection]) -> dict[str, Table]:
 
 def _check(cls: type[Projection]) -> None:
     """Raise InvalidProjection unless the class can be run."""
-    what, name = cls.__name__, cast("object", cls.name)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InvalidProjection(
-            f"{what}: name = {name!r} is no name for a projection; write up to 100 of the "
-            "characters A-Z a-z 0-9 _ - beginning with a letter"
-        )
+    what = cls.__name__
+    for attribute in ("name", "group"):
+        name: object = getattr(cls, attribute)
+        if attribute == "group" and name is None:
+            continue
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise InvalidProjection(
+                f"{what}: {attribute} = {name!r} is no name for a projection; write up to 100 of "
+                "the characters A-Z a-z 0-9 _ - beginning with a letter"
+            )
     if type(cls.version) is not int or cls.version < 1:
         raise InvalidProjection(f"{what}: version is 1, 2, 3, ..., not {cls.version!r}")
     if cls.on_failure not in get_args(OnFailure):

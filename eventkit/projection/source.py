@@ -67,8 +67,14 @@ class Source(Protocol):
             StoreUnavailable: the log is not followed any more.
         """
 
-    def join(self, group: str, partitions: Collection[Partition]) -> Assignment:
-        """Become one of the workers that share the partitions."""
+    def join(self, group: str, partitions: Collection[Partition], database: str) -> Assignment:
+        """Become one of the workers that share the partitions.
+
+        Parameters:
+            group: of the workers.
+            partitions: to share.
+            database: its id; all workers of a group write into the same one.
+        """
 
 
 class SqliteSource:
@@ -120,7 +126,7 @@ class SqliteSource:
         """Wait for the next look."""
         stop.wait(_POLL)
 
-    def join(self, _group: str, partitions: Collection[Partition]) -> Assignment:
+    def join(self, _group: str, partitions: Collection[Partition], _database: str) -> Assignment:
         """There is nothing to share."""
         return Fixed(partitions)
 
@@ -164,7 +170,7 @@ class Pages(Protocol):
     def wait(self, seen: object, seconds: float, /) -> None:
         """Return as soon as the state is another one, or after so many seconds."""
 
-    def join(self, group: str, topics: Collection[str], /) -> Membership:
+    def join(self, group: str, topics: Collection[str], database: str, /) -> Membership:
         """Become one of the workers that share the partitions of these topics."""
 
 
@@ -229,10 +235,10 @@ class PagedSource:
         """See `Source.wait`."""
         self._store.pages.wait(seen, _LONGEST)
 
-    def join(self, group: str, partitions: Collection[Partition]) -> Assignment:
+    def join(self, group: str, partitions: Collection[Partition], database: str) -> Assignment:
         """See `Source.join`."""
         topics = dict.fromkeys(partition.topic for partition in partitions)
-        return Shared(self._store.pages.join(group, list(topics)), partitions)
+        return Shared(self._store.pages.join(group, list(topics), database), partitions)
 
 
 def source_of(store: EventStore) -> Source:

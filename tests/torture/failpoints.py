@@ -1,4 +1,4 @@
-"""Failpoints: named steps of the library at which a process of the rig dies, freezes or sleeps.
+"""Failpoints: named steps of the library at which a process of the rig dies, freezes or fails.
 
 The library knows nothing of them: its methods are wrapped inside the process. STEPS is the table;
 `test_failpoints.py` shows that each is still reached, so that no renamed method disarms one.
@@ -46,12 +46,18 @@ ONLY = "EVENTKIT_TORTURE_STEPS"
 """How the names of the steps begin that are meant, to be struck more often; all unless given."""
 CALM = "EVENTKIT_TORTURE_CALM"
 """A file: when it is there, nothing is struck any more."""
+STRAYS = "EVENTKIT_TORTURE_STRAYS"
+"""Whether a transaction may be committed that its writer aborts."""
 
-EVERY, EVERY_ONLY = 6.0, 1.5
+EVERY, EVERY_ONLY = 6.0, 1.0
 """Seconds between two strikes of one process, on average; and where `ONLY` says which steps."""
 _SOON = 2.0
 _RARELY = 0.2
 _FREEZES, _SLEEPS = (1.0, 2.5, 5.0), (0.01, 0.2, 2.5)
+
+
+Passes = Callable[[str, Any], None]
+"""Told the name of a step, and the object whose step it is."""
 
 
 class Step(NamedTuple):
@@ -62,24 +68,30 @@ class Step(NamedTuple):
         method: of it.
         after: whether the step is passed when the method has returned, and not before.
         rare: whether it is passed only after faults.
+        fails: whether it may also fail.
     """
 
     owner: type | ModuleType
     method: str
     after: bool = False
     rare: bool = False
+    fails: bool = False
+
+
+class Failed(Exception):
+    """What a step raises that fails."""
 
 
 STEPS: dict[str, Step] = {
     # The write protocol, in the thread of the writer.
     "heads: read, versions given": Step(Numbering, "number", after=True),
-    "propose: records produced, not all taken": Step(Transactions, "_flush"),
-    "propose: after": Step(Transactions, "propose", after=True),
-    "read back: after": Step(Writer, "_read_back", after=True),
-    "commit: before": Step(Transactions, "commit"),
-    "commit: after": Step(Transactions, "commit", after=True),
-    "abort: before": Step(Transactions, "abort"),
-    "abort: after": Step(Transactions, "abort", after=True),
+    "propose: records produced, not all taken": Step(Transactions, "_flush", fails=True),
+    "propose: after": Step(Transactions, "propose", after=True, fails=True),
+    "read back: after": Step(Writer, "_read_back", after=True, fails=True),
+    "commit: before": Step(Transactions, "commit", fails=True),
+    "commit: after": Step(Transactions, "commit", after=True, fails=True),
+    "abort: before": Step(Transactions, "abort", fails=True),
+    "abort: after": Step(Transactions, "abort", after=True, fails=True),
     "doubt: before a new producer": Step(Doubt, "resolve", rare=True),
     "doubt: old transaction ended, log not asked": Step(Doubt, "_reached", rare=True),
     "doubt: answered": Step(Doubt, "resolve", after=True, rare=True),
@@ -120,7 +132,7 @@ def arm(who: str = "") -> None:
 
 
 @contextmanager
-def wrapped(passes: Callable[[str], None]) -> Iterator[None]:
+def wrapped(passes: Passes) -> Iterator[None]:
     """While in the block, tell of each step that is passed, by name."""
     before = {(it.owner, it.method): getattr(it.owner, it.method) for it in STEPS.values()}
     try:
@@ -131,7 +143,7 @@ def wrapped(passes: Callable[[str], None]) -> Iterator[None]:
             setattr(owner, method, original)
 
 
-def wrap(passes: Callable[[str], None]) -> None:
+def wrap(passes: Passes) -> None:
     """Tell of each step that is passed, by name, from now on."""
     for name, step in STEPS.items():
         original = getattr(step.owner, step.method)
@@ -139,17 +151,17 @@ def wrap(passes: Callable[[str], None]) -> None:
 
 
 def _around(
-    original: Callable[..., Any], name: str, step: Step, passes: Callable[[str], None]
+    original: Callable[..., Any], name: str, step: Step, passes: Passes
 ) -> Callable[..., Any]:
     @wraps(original)
     def before(*arguments: Any, **named: Any) -> Any:
-        passes(name)
+        passes(name, arguments[0])
         return original(*arguments, **named)
 
     @wraps(original)
     def after(*arguments: Any, **named: Any) -> Any:
         result = original(*arguments, **named)
-        passes(name)
+        passes(name, arguments[0])
         return result
 
     return after if step.after else before
@@ -176,22 +188,50 @@ class _Striker:
         self._name = self._choose.choice(self._often)
         self._at = monotonic() + self._choose.expovariate(1 / self._every)
 
-    def passes(self, name: str) -> None:
+    def passes(self, name: str, owner: Any) -> None:
         """A thread of this process passes a step."""
         with self._lock:
             if not self._is_struck(name):
                 return
-            draw, how_long = self._choose.random(), self._choose.choice(range(3))
+            strike = self._choose.choice(self._strikes(name))
+            how_long = self._choose.choice(range(3))
         if self._calm is not None and self._calm.exists():
             return
-        if draw < 0.4:
-            log.warning("killed at: %s", name)
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif draw < 0.75:
-            self._freeze(name, _FREEZES[how_long])
-        else:
-            log.warning("one thread sleeps for %g s at: %s", _SLEEPS[how_long], name)
-            sleep(_SLEEPS[how_long])
+        strike(name, how_long, owner)
+
+    def _strikes(self, name: str) -> list[Callable[[str, int, Any], None]]:
+        strikes: list[Callable[[str, int, Any], None]]
+        strikes = [self._kill, self._kill, self._freeze, self._sleep]
+        if STEPS[name].fails:
+            strikes += [self._fail, self._fail]
+        if name == "abort: before" and os.environ.get(STRAYS):
+            strikes += [self._stray] * 4
+        return strikes
+
+    def _kill(self, name: str, _: int, __: Any) -> None:
+        log.warning("killed at: %s", name)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _freeze(self, name: str, how_long: int, _: Any) -> None:
+        """Stop at once; a process of its own lets this one go on."""
+        seconds, me = _FREEZES[how_long], os.getpid()
+        log.warning("frozen for %g s at: %s", seconds, name)
+        command = f"sleep {seconds:g}; kill -CONT {me}"
+        self._helpers.append(subprocess.Popen(["/bin/sh", "-c", command], start_new_session=True))
+        os.kill(me, signal.SIGSTOP)
+
+    def _sleep(self, name: str, how_long: int, _: Any) -> None:
+        log.warning("one thread sleeps for %g s at: %s", _SLEEPS[how_long], name)
+        sleep(_SLEEPS[how_long])
+
+    def _fail(self, name: str, _: int, __: Any) -> None:
+        log.warning("fails: %s", name)
+        raise Failed(name)
+
+    def _stray(self, name: str, _: int, owner: Transactions) -> None:
+        """A commit of before comes late: the broker commits what is about to be aborted."""
+        log.warning("is committed instead: %s", name)
+        owner._open_producer().commit_transaction(owner.step)
 
     def _is_struck(self, name: str) -> bool:
         if name not in self._names:
@@ -205,11 +245,3 @@ class _Striker:
         elif now > self._at + _SOON:
             self._name, self._at = self._choose.choice(self._often), now
         return struck
-
-    def _freeze(self, name: str, seconds: float) -> None:
-        """Stop at once; a process of its own lets this one go on."""
-        log.warning("frozen for %g s at: %s", seconds, name)
-        me = os.getpid()
-        command = f"sleep {seconds:g}; kill -CONT {me}"
-        self._helpers.append(subprocess.Popen(["/bin/sh", "-c", command], start_new_session=True))
-        os.kill(me, signal.SIGSTOP)

@@ -12,10 +12,10 @@ WORKERS ?= 2
 BROKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench torture broker clean
+.PHONY: help demo test lint bench bench-quick torture broker clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp for each set of extras, as new as the pyproject.toml that it was installed from.
 $(VENV)/.runtime: pyproject.toml scripts/setup-venv
@@ -42,8 +42,11 @@ lint: $(VENV)/.dev ## check style, format and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-bench: $(VENV)/.dev ## measure against the package eventsourcing on this machine
+bench: $(VENV)/.dev ## measure all figures, half an hour, with a report in .bench/
 	@$(BIN)/python -m tests.benchmarks
+
+bench-quick: $(VENV)/.dev ## the same with few events, in three minutes
+	@$(BIN)/python -m tests.benchmarks --quick
 
 torture: $(VENV)/.dev ## kill, freeze and cut everything for two minutes, then check what clients were told
 	@$(BIN)/python -m tests.torture
@@ -52,4 +55,4 @@ broker: $(VENV)/.runtime ## run Kafka until Ctrl-C, without Docker (BROKERS=3 fo
 	@$(BIN)/python -m tools.broker --brokers $(BROKERS)
 
 clean: ## remove what these commands made
-	@rm -rf $(VENV) .demo .kafka .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .demo .bench .kafka .hypothesis .mypy_cache .pytest_cache .ruff_cache

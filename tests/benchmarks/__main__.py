@@ -1,105 +1,111 @@
-"""`make bench`: the figures, each beside the one it is compared with."""
+"""`make bench`: all figures as one report, each beside the one it is compared with."""
 
 from __future__ import annotations
 
 import argparse
 import gc
-import platform
-import sqlite3
+import shlex
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.embedded import embedded_figures
+from tests.benchmarks import embedded, kafka_appending, kafka_reading, projection_figures
+from tests.benchmarks.kit import QUICK, Kit, Sizes
+from tests.benchmarks.machine import load_now, machine, versions
+from tests.benchmarks.record import Record
+from tests.benchmarks.report import warnings, write
 from tests.benchmarks.results import Figure
+from tests.benchmarks.run import measure
+from tests.benchmarks.steps import Step
+from tests.benchmarks.tables import SHORT, ratios_first, short_row
+from tests.benchmarks.texts import summary
+
+_PARTS: dict[str, Sequence[Callable[[Kit], Iterator[Step]]]] = {
+    "embedded": (embedded.steps,),
+    "kafka": (kafka_appending.steps, kafka_reading.steps),
+    "projections": (projection_figures.steps,),
+}
+_INTERRUPTED = 130
+_FILE_WIDTH = 140
 
 
-def main() -> None:
-    """Measure and print a table."""
-    options = _options()
-    gc.collect()
-    gc.freeze()  # what was imported is no garbage; the same for all that is compared
-    console = Console()
-    peer = f"eventsourcing {version('eventsourcing')}"
-    console.print(
-        f"CPython {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
-        f"confluent-kafka {version('confluent-kafka')}, {platform.machine()}; beside {peer}. "
-        f"SQLite with synchronous=FULL, PostgreSQL with fsync, one Kafka broker on this machine; "
-        f"medians of {options.rounds} rounds, taken by turns."
-    )
-    table = Table("what", "unit", "eventkit", "beside", "its figure", "ratio", "wanted")
-    for column in table.columns[2:6:2]:
-        column.justify = "right"
-    with console.status("measuring ..."):
-        for figure in _figures(options):
-            table.add_row(*_cells(figure))
-            console.print(" ".join(_cells(figure)), style="dim")
-    console.print(table)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print a table, write a report.
+
+    Returns 0, or 1 where something could not be measured, or 130 after Ctrl-C.
+    """
+    options = _options(arguments)
+    console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
+    options.into.mkdir(parents=True, exist_ok=True)
+    console.print("looking at the machine ...")
+    command = shlex.join(["python", "-m", "tests.benchmarks", *(arguments or sys.argv[1:])])
+    seconds = 1.0 if options.quick else 3.0
+    record = Record(
+        datetime.now(UTC), command, options.quick, _sizes(options), machine(options.into),
+        versions(None, None), load_now(seconds),
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(
+        prefix="work-", dir=options.into, ignore_cleanup_errors=True
+    ) as folder:
+        with Kit(Path(folder).resolve(), record.sizes) as kit:
+            measure(_steps(kit, options), kit, record, console)
+        record.after = None if record.interrupted else load_now(seconds)
+    _show(record, console)
+    console.print(f"report: {write(record, options.into)}", highlight=False)
+    if record.interrupted:
+        return _INTERRUPTED
+    return 1 if record.problems else 0
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench", description=main.__doc__)
-    everything = ["embedded", "kafka", "projections"]
-    parser.add_argument("what", nargs="*", default=everything, help=", ".join(everything))
-    parser.add_argument("--rounds", type=int, default=5, help="how often each figure is measured")
-    parser.add_argument("--events", type=int, default=1_000_000, help="of the log that is read")
-    parser.add_argument("--memory", type=int, default=200_000, help="appends to see memory stay")
-    parser.add_argument("--peer-events", type=int, default=5_000, help="that the peer projects")
-    parser.add_argument("--only", help="of Kafka: appending, waiting, contending, reading ...")
-    return parser.parse_args()
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("what", nargs="*", choices=[[], *_PARTS], help="all unless given")
+    parser.add_argument("--quick", action="store_true", help="few events, one round: < 3 minutes")
+    parser.add_argument("--into", type=Path, default=Path(".bench"), help="the report's folder")
+    parser.add_argument("--only", default="", help="steps that have this in their name")
+    parser.add_argument("--rounds", type=int, help="how often each figure is measured")
+    parser.add_argument("--events", type=int, help="of the log that is read")
+    parser.add_argument("--memory", type=int, help="appends to see memory stay")
+    parser.add_argument("--peer-events", type=int, help="that the peer projects")
+    return parser.parse_args(arguments)
 
 
-def _figures(options: argparse.Namespace) -> Iterator[Figure]:
-    if "embedded" in options.what:
-        yield from embedded_figures(options.rounds)
-    if {"kafka", "projections"}.intersection(options.what):
-        yield from _on_kafka(options)
+def _sizes(options: argparse.Namespace) -> Sizes:
+    sizes = QUICK if options.quick else Sizes()
+    given = {name: getattr(options, name) for name in ("events", "memory", "peer_events")}
+    if options.rounds is not None:
+        given |= {"rounds": options.rounds, "long_rounds": options.rounds}
+    return replace(sizes, **{name: value for name, value in given.items() if value is not None})
 
 
-def _on_kafka(options: argparse.Namespace) -> Iterator[Figure]:
-    # Only here: whoever measures the embedded store needs no broker.
-    from tests.benchmarks.kafka_figures import Bench  # noqa: PLC0415
-    from tests.benchmarks.projection_figures import ProjectionBench  # noqa: PLC0415
-    from tools.broker.cluster import FULL_SPEED, Wanted  # noqa: PLC0415
-    from tools.broker.from_jars import start_from_jars  # noqa: PLC0415
-    from tools.postgres.sources import choose  # noqa: PLC0415
-
-    with ExitStack() as stack:
-        place = tempfile.TemporaryDirectory(prefix="eventkit-bench-", dir=".")
-        folder = Path(stack.enter_context(place)).resolve()
-        broker = stack.enter_context(start_from_jars(folder / "kafka", Wanted(java=FULL_SPEED)))
-        server = choose().make()
-        stack.callback(server.close)
-        server.start()
-        if "kafka" in options.what:
-            bench = Bench(
-                broker.bootstrap, server.url, rounds=options.rounds, folder=folder,
-                events=options.events, memory=options.memory,
-            )  # fmt: skip
-            yield from getattr(bench, options.only)() if options.only else bench.figures()
-        if "projections" in options.what:
-            yield from ProjectionBench(
-                broker.bootstrap, server.url, rounds=options.rounds, folder=folder,
-                events=options.events, peer_events=options.peer_events,
-            ).figures()  # fmt: skip
-
-
-def _cells(figure: Figure) -> list[str]:
+def _steps(kit: Kit, options: argparse.Namespace) -> list[Step]:
     return [
-        figure.what, figure.unit, _number(figure.ours), figure.against,
-        _number(figure.theirs) if figure.against else "",
-        f"{figure.ratio:.2f}" if figure.against else "", figure.wanted,
-    ]  # fmt: skip
+        step
+        for part in options.what or _PARTS
+        for steps in _PARTS[part]
+        for step in steps(kit)
+        if options.only.lower() in step.name.lower()
+    ]
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def _show(record: Record, console: Console) -> None:
+    table = Table(*SHORT)
+    table.columns[0].justify = "right"
+    for figure in ratios_first(record.all(Figure)):
+        table.add_row(*short_row(figure))
+    console.print(table)
+    console.print(summary(list(record.all(Figure))), highlight=False, markup=False)
+    for warning in warnings(record):
+        console.print(warning, style="yellow", markup=False)
 
 
 if __name__ == "__main__":
-    main()
+    gc.collect()
+    gc.freeze()  # what was imported is no garbage; the same for all that is compared
+    sys.exit(main())

@@ -9,12 +9,32 @@ from eventkit.projection import Projection, Transaction, on
 from tests.benchmarks.subjects import ItemNoted, ItemOpened
 
 
-class Notes(Projection):
+class _OfItems(Projection):
+    """A read model that takes the same of either kind of event."""
+
+    version = 1
+    categories = ("item",)
+
+    @on(ItemOpened)
+    def opened(self, recorded: RecordedEvent[ItemOpened], tx: Transaction) -> None:
+        event = recorded.event
+        self._write(recorded, tx, event.title, event.owner, event.rank)
+
+    @on(ItemNoted)
+    def noted(self, recorded: RecordedEvent[ItemNoted], tx: Transaction) -> None:
+        event = recorded.event
+        self._write(recorded, tx, event.text, event.author, event.rank)
+
+    def _write(
+        self, recorded: RecordedEvent, tx: Transaction, text: str, author: str, rank: int
+    ) -> None:
+        raise NotImplementedError
+
+
+class Notes(_OfItems):
     """One row for each event."""
 
     name = "bench_notes"
-    version = 1
-    categories = ("item",)
 
     notes = Table(
         "bench_notes",
@@ -26,17 +46,7 @@ class Notes(Projection):
         Column("rank", Integer, nullable=False),
     )
 
-    @on(ItemOpened)
-    def opened(self, recorded: RecordedEvent[ItemOpened], tx: Transaction) -> None:
-        event = recorded.event
-        self._add(recorded, tx, event.title, event.owner, event.rank)
-
-    @on(ItemNoted)
-    def noted(self, recorded: RecordedEvent[ItemNoted], tx: Transaction) -> None:
-        event = recorded.event
-        self._add(recorded, tx, event.text, event.author, event.rank)
-
-    def _add(
+    def _write(
         self, recorded: RecordedEvent, tx: Transaction, text: str, author: str, rank: int
     ) -> None:
         tx.insert(
@@ -51,12 +61,10 @@ class Notes(Projection):
         )
 
 
-class Items(Projection):
+class Items(_OfItems):
     """One row for each aggregate, changed by each of its events."""
 
     name = "bench_items"
-    version = 1
-    categories = ("item",)
 
     items = Table(
         "bench_items",
@@ -67,16 +75,10 @@ class Items(Projection):
         Column("events", Integer, nullable=False),
     )
 
-    @on(ItemOpened)
-    def opened(self, recorded: RecordedEvent[ItemOpened], tx: Transaction) -> None:
-        self._set(recorded.aggregate_id, tx, recorded.event.title, recorded.event.rank)
-
-    @on(ItemNoted)
-    def noted(self, recorded: RecordedEvent[ItemNoted], tx: Transaction) -> None:
-        self._set(recorded.aggregate_id, tx, recorded.event.text, recorded.event.rank)
-
-    def _set(self, item_id: str, tx: Transaction, text: str, rank: int) -> None:
-        row = {"item_id": item_id, "last_text": text, "rank": rank}
+    def _write(
+        self, recorded: RecordedEvent, tx: Transaction, text: str, author: str, rank: int
+    ) -> None:
+        row = {"item_id": recorded.aggregate_id, "last_text": text, "rank": rank}
         tx.upsert(self.items, row, add={"events": 1})
 
 

@@ -15,13 +15,14 @@ from eventsourcing.domain import event as peer_event
 from eventkit import Aggregate, Event, Repository, apply, connect
 
 PEER_PAGE = 1_000
+_SAVED_TOGETHER = 2_000
 PEER_POOL = "5"
 """Connections: its default, without the ten more that it would open under load. With 200 callers
 it appends faster so than with 15 or 50, since each append locks the whole table of events."""
 
 
 class Subject(Protocol):
-    """One library with one SQLite file."""
+    """One library with one store."""
 
     name: str
 
@@ -34,11 +35,17 @@ class Subject(Protocol):
     def load(self, aggregate_id: Any) -> Any:
         """Load an aggregate from its events, without snapshots."""
 
+    def keep_snapshot(self, aggregate_id: Any) -> None:
+        """Keep a snapshot of an aggregate at its last event."""
+
+    def load_snapshot(self, aggregate_id: Any) -> Any:
+        """Load an aggregate from its snapshot."""
+
     def replay(self) -> Iterator[object]:
         """Read every event of the store as an object of its class."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the store."""
 
 
 class ItemOpened(Event):
@@ -103,20 +110,29 @@ class PeerItem(PeerAggregate):
         self.rank = rank
 
 
-def notes(item: Any, events: int) -> None:
-    """Bring an item with one event to so many."""
+def notes(item: Any, events: int) -> Iterator[None]:
+    """Bring an item with one event to so many; stops where it is time to save it."""
     for rank in range(1, events):
         item.note(f"the note with number {rank}", rank, "ann", rank * 1.5)
+        if rank % _SAVED_TOGETHER == 0:
+            yield
+    yield
 
 
 class Eventkit:
-    """eventkit on its embedded store."""
+    """eventkit on a store.
+
+    Parameters:
+        url: of the store.
+        index: of a store on Kafka: the file.
+    """
 
     name = "eventkit"
 
-    def __init__(self, folder: Path) -> None:
-        self._store = connect(f"sqlite:///{folder / 'eventkit.db'}")
+    def __init__(self, url: str, index: str | None = None) -> None:
+        self._store = connect(url, index=index)
         self._repository = Repository(self._store, Item)
+        self._with_snapshots = Repository(self._store, Item, snapshot_every=1)
         self._histories = 0
 
     def save_new(self, number: int) -> None:
@@ -128,12 +144,18 @@ class Eventkit:
         self._histories += 1
         item = Item(f"item-h{self._histories}")
         item.open("a long story", "ann", 0)
-        notes(item, events)
-        self._repository.save(item)
+        for _ in notes(item, events):
+            self._repository.save(item)
         return item.aggregate_id
 
     def load(self, aggregate_id: str) -> Item:
         return self._repository.get(aggregate_id)
+
+    def keep_snapshot(self, aggregate_id: str) -> None:
+        self._with_snapshots.get(aggregate_id)
+
+    def load_snapshot(self, aggregate_id: str) -> Item:
+        return self._with_snapshots.get(aggregate_id)
 
     def replay(self) -> Iterator[object]:
         return (recorded.event for recorded in self._store.replay())
@@ -149,18 +171,27 @@ class _Peer:
 
     def __init__(self, settings: dict[str, str]) -> None:
         self._application: Application[UUID] = Application(env=settings)
+        # One of its own: with snapshots on, each load looks for one.
+        with_snapshots = settings | {"IS_SNAPSHOTTING_ENABLED": "y"}
+        self._with_snapshots: Application[UUID] = Application(env=with_snapshots)
 
     def save_new(self, number: int) -> None:
         self._application.save(PeerItem(f"item {number}", "ann", number))
 
     def save_history(self, events: int) -> UUID:
         item = PeerItem("a long story", "ann", 0)
-        notes(item, events)
-        self._application.save(item)
+        for _ in notes(item, events):
+            self._application.save(item)
         return item.id
 
     def load(self, aggregate_id: UUID) -> Any:
         return self._application.repository.get(aggregate_id)
+
+    def keep_snapshot(self, aggregate_id: UUID) -> None:
+        self._with_snapshots.take_snapshot(aggregate_id)
+
+    def load_snapshot(self, aggregate_id: UUID) -> Any:
+        return self._with_snapshots.repository.get(aggregate_id)
 
     def replay(self) -> Iterator[object]:
         # The recorder pages as it likes; the public log of an application gives ten at a time.
@@ -172,6 +203,7 @@ class _Peer:
             start = page[-1].id + 1 if page else None
 
     def close(self) -> None:
+        self._with_snapshots.close()
         self._application.close()
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import gc
 import json
-import resource
-import signal
 import sys
 import threading
-from pathlib import Path
 from time import perf_counter, process_time
 
 from eventkit import connect
 from eventkit.projection import Progress, ReadModels, Runner
 from eventkit.projection.runner import Share
+from tests.benchmarks.memory import resident
 from tests.benchmarks.read_models import PROJECTIONS
 
 _SETTLED = 0.2
@@ -51,18 +49,14 @@ def main(url: str, models_url: str, name: str, number: str, workers: str) -> Non
         _say(json.dumps(done))
 
 
-def resident() -> int:
-    """Bytes of memory of this process now; where that cannot be told, at most so far."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return pages * resource.getpagesize()
-
-
 def _follow(runner: Runner) -> None:
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+    def wait_for_parent() -> None:
+        sys.stdin.read()
+        stop.set()
+
+    threading.Thread(target=wait_for_parent, daemon=True).start()
     _say("ready")
     runner.follow(stop)
 

@@ -13,7 +13,9 @@ from tests.torture.read_models import Row, Sums
 
 _MOMENT = 1.0
 """Seconds: a database may finish what was asked of it by a command that was killed since."""
-_PASSING = {"StoreUnavailable", "StoreBusy", "ReadModelUnavailable", "ReadModelBusy"}
+_PASSING = {
+    "KafkaUnavailable", "StoreUnavailable", "StoreBusy", "ReadModelUnavailable", "ReadModelBusy",
+}  # fmt: skip
 """Why a worker may give up: it is started again."""
 _OTHER_VERSION = "the database holds version"
 

@@ -39,9 +39,10 @@ stop = threading.Event()
 
 
 class Visitor:
-    """One thread, which looks at one database."""
+    """One thread, which looks at one database; every second one appends, and waits for it."""
 
     def __init__(self, store: EventStore, log: Log, name: str, projection: str, url: str) -> None:
+        self._acts = [self._write] if name.endswith("w") else [self._observe, self._fold]
         self._store = store
         self._log = log
         self._name = name
@@ -179,10 +180,10 @@ def main() -> None:
         threads = []
         for number, model in enumerate(models):
             projection, _, where = model.partition("=")
-            called = f"{name}.{seed}.{incarnation}.{number}"
-            visitor = Visitor(store, log, called, projection, where)
-            mine = open_[number :: len(models)]
-            threads.append(threading.Thread(target=visitor.run, args=(mine,)))
+            for does, mine in (("r", []), ("w", open_[number :: len(models)])):
+                called = f"{name}.{seed}.{incarnation}.{number}{does}"
+                visitor = Visitor(store, log, called, projection, where)
+                threads.append(threading.Thread(target=visitor.run, args=(mine,)))
         for thread in threads:
             thread.start()
         for thread in threads:

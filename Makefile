@@ -48,7 +48,8 @@ bench: $(VENV)/.dev ## measure all figures, half an hour, with a report in .benc
 bench-quick: $(VENV)/.dev ## the same with few events, in three minutes
 	@$(BIN)/python -m tests.benchmarks --quick
 
-torture: $(VENV)/.dev ## kill, freeze and cut everything for two minutes, then check what clients were told
+torture: $(VENV)/.dev ## see that the rig finds planted bugs; then kill, freeze and cut everything for two minutes
+	@$(BIN)/python -m pytest -m torture tests/torture
 	@$(BIN)/python -m tests.torture
 
 broker: $(VENV)/.runtime ## run Kafka until Ctrl-C, without Docker (BROKERS=3 for three)

@@ -11,7 +11,12 @@ from eventkit.kafka.indexfile import LogId
 from eventkit.kafka.murmur2 import partition_for
 from eventkit.kafka.names import Names
 from eventkit.kafka.rule import Home
+from eventkit.kafka.settings import Settings
 from eventkit.kafka.topics import Topics
+
+_BATCH = 1_000_000
+"""What librdkafka has for `batch.size` and `message.max.bytes` unless told otherwise."""
+_NONE: Mapping[str, int] = {}
 
 
 class LogLayout(NamedTuple):
@@ -22,12 +27,28 @@ class LogLayout(NamedTuple):
         homes: all partitions.
         partitions: how many partitions the topic of each category has.
         names: of the topics.
+        largest: bytes of a batch of records that each topic takes.
     """
 
     log_id: LogId
     homes: Mapping[Partition, Home]
     partitions: Mapping[str, int]
     names: Names = Names()
+    largest: Mapping[str, int] = _NONE
+
+    def fitted(self, producer: Settings) -> Settings:
+        """The settings of a producer, whose batches all topics take.
+
+        A batch that is too large is refused whole, with the records of all who are in it. One
+        record may be larger than `batch.size`; `record_limits` says how large.
+        """
+        usual = int(producer.get("batch.size", _BATCH))
+        return {**producer, "batch.size": min([usual, *self.largest.values()])}
+
+    def record_limits(self, producer: Settings) -> dict[str, int]:
+        """Bytes of a record that can be written to each topic, compressed or not."""
+        ours = int(producer.get("message.max.bytes", _BATCH))
+        return {topic: min(ours, it) for topic, it in self.largest.items()}
 
     def partition_of(self, aggregate_id: str) -> Partition:
         """Where the events of an aggregate are; not among `homes` where there is no such topic.
@@ -62,7 +83,9 @@ def layout_of(topics: Topics, names: Names) -> LogLayout:
         TopicUnsafe: one can lose or reorder history; nothing is read or written then.
         KafkaUnavailable: no broker answers, or not for this user.
     """
-    partitions = topics.require_all()
+    rooms = topics.require_all()
+    partitions = {category: it.partitions for category, it in rooms.items()}
+    largest = {names.events(category): it.largest for category, it in rooms.items()}
     records = {names.events(it): topics.registry.topic(names.events(it)) for it in partitions}
     ids = {topic: record.topic_id for topic, record in records.items() if record is not None}
     homes = {
@@ -70,4 +93,4 @@ def layout_of(topics: Topics, names: Names) -> LogLayout:
         for category, count in partitions.items()
         for part in range(count)
     }
-    return LogLayout(LogId(names.registry, ids), homes, partitions, names)
+    return LogLayout(LogId(names.registry, ids), homes, partitions, names, largest)

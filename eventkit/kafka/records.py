@@ -56,6 +56,10 @@ OPTIONAL = (
 )
 """Headers and the fields of `Metadata` they carry; `ce_extra` is not among them."""
 
+_FEW = 7
+"""Headers of a new record without metadata."""
+_ADDED = 256
+"""Bytes of the headers that `framed` adds, and of what Kafka puts around a record."""
 _ENDING = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
 
 
@@ -140,6 +144,29 @@ def part_of_all(
     """
     header: Header = ("ce_all", f"{all_id}.{number}.{count}")
     return [NewRecord(it.key, it.value, (*it.headers, header)) for it in records]
+
+
+def check_sizes(records: Sequence[NewRecord], most: int) -> None:
+    """See that all records of an append can be written.
+
+    Parameters:
+        records: all of it.
+        most: bytes of a record that the topic takes.
+
+    Raises:
+        InvalidInput: one is too large.
+    """
+    for record in records:
+        if len(record.value) <= most // 2 and len(record.headers) == _FEW:
+            continue
+        headers = sum(len(name) + len(value) + 4 for name, value in record.headers)
+        size = len(record.key) + len(record.value) + headers + _ADDED
+        if size > most:
+            raise InvalidInput(
+                f"an event of {record.key.decode()} makes a record of {size:,} bytes, and the "
+                f"brokers take {most:,}; keep large content elsewhere and its address "
+                "in the event, or raise max.message.bytes of the topic and message.max.bytes here"
+            )
 
 
 def _shared(

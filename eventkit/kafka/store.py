@@ -31,7 +31,7 @@ from eventkit.kafka.murmur2 import partition_for
 from eventkit.kafka.names import Names
 from eventkit.kafka.pages import Pages
 from eventkit.kafka.proposals import ProposalTail
-from eventkit.kafka.records import new_records
+from eventkit.kafka.records import check_sizes, new_records
 from eventkit.kafka.schemas import Schemas
 from eventkit.kafka.settings import LOGGER, KafkaSettings
 from eventkit.kafka.snapshots.indexed import IndexSnapshots
@@ -151,16 +151,16 @@ class KafkaStore(ReadsLog, Subscribes):
         in_flight = InFlight(writer_id)
         self._following.start(self._view, in_flight)
         self._catch_up(on_catch_up)
-        producer = self._settings.producer(writer_id)
+        producer = self._layout.fitted(self._settings.producer(writer_id))
         self._proposals = ProposalTail(
             self._settings.consumer("read_uncommitted"), dict(self._view.applied), self._view
         )
+        self._largest = self._layout.record_limits(producer)
         self._helper = Helper(producer, self._view, self._soon)
         self._writer = Writer(
             producer, self._view, in_flight,
             IndexReader(self._log.reading, partitions, self._following.known),
             self._soon, self._log.codec,
-            max_bytes=int(producer.get("message.max.bytes", 1_000_000)),
         )  # fmt: skip
         self._proposals.start()
         self._helper.start()
@@ -335,6 +335,7 @@ class KafkaStore(ReadsLog, Subscribes):
         )
         topic = self._names.events(category_of(aggregate_id))
         part = partition_for(records[0].key, partitions)
+        check_sizes(records, self._largest[topic])
         return Waiting(
             aggregate_id, (topic, part), records, event_ids, expected,
             monotonic() + self._timeout, given=given is not None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from confluent_kafka.admin import NewTopic
 
@@ -42,8 +43,22 @@ _FOR_EVENTS = _SAFE | {
     "message.timestamp.type": "LogAppendTime",
 }
 _COMPACTED = _SAFE | {"cleanup.policy": "compact"}
+_USUAL_LARGEST = 1_048_588
+"""Kafka's own, where a broker does not tell."""
 _ENOUGH_COPIES = 3
 """With three, an append can wait for two of them while one broker is away."""
+
+
+class Room(NamedTuple):
+    """What the topic of events of a category takes.
+
+    Parameters:
+        partitions: how many it has.
+        largest: bytes of a batch of records, at most.
+    """
+
+    partitions: int
+    largest: int
 
 
 class Topics:
@@ -139,12 +154,18 @@ class Topics:
         """
         return self._required(categories, self.check(categories))
 
-    def require_all(self) -> dict[str, int]:
+    def require_all(self) -> dict[str, Room]:
         """As `require`, for all categories that have topics; reads the registry once."""
         categories = self.categories()
         if not categories:
             return {}
-        return self._required(categories, self._judge(categories, self._describe(categories)))
+        found = self._describe(categories)
+        partitions = self._required(categories, self._judge(categories, found))
+        largest = {it: found[self._names.events(it)].settings for it in partitions}
+        return {
+            it: Room(count, int(largest[it].get("max.message.bytes", _USUAL_LARGEST)))
+            for it, count in partitions.items()
+        }
 
     def _required(self, categories: Sequence[str], findings: Sequence[Finding]) -> dict[str, int]:
         refused = [finding for finding in findings if finding.severity is Severity.REFUSE]

@@ -11,7 +11,6 @@ import pytest
 from eventkit.errors import (
     ConcurrencyError,
     DuplicateEventId,
-    InvalidInput,
     StoreBusy,
     StoreClosed,
 )
@@ -113,12 +112,6 @@ def test_a_callback_is_called_when_a_call_is_done(desk: Desk) -> None:
     desk.writer.put(call)
     assert finished.wait(30)
     assert isinstance(call.waitings[0].outcome, Appended)
-
-
-def test_a_record_that_is_too_large_is_refused_before_anything_is_written(desk: Desk) -> None:
-    with pytest.raises(InvalidInput, match="makes a record of"):
-        desk.append("task-1", 0, body=b"x" * 1_000_000)
-    assert read_log(desk.topic) == []
 
 
 def test_more_appends_than_may_wait_are_refused(kafka_address: str) -> None:

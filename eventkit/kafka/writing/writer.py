@@ -60,10 +60,9 @@ from typing import Any
 from confluent_kafka import KafkaException
 
 from eventkit.codec import AvroCodec
-from eventkit.errors import EventkitError, InvalidInput, StoreClosed, StoreUnavailable
+from eventkit.errors import EventkitError, StoreClosed, StoreUnavailable
 from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Call, InFlight, Waiting, finish
-from eventkit.kafka.records import NewRecord
 from eventkit.kafka.view import View
 from eventkit.kafka.writing.doubt import Doubt, refusal
 from eventkit.kafka.writing.numbering import Ends, Lookup, Numbering
@@ -80,7 +79,6 @@ _SETTLE = 0.05  # seconds to wait for the verdict on one transaction before the 
 _STUCK = 4.0  # seconds after which what is committed but undecided is asked for
 _PAUSE = 0.1  # seconds until something that failed is tried again
 _LOOK_AGAIN = 0.002  # seconds until the brokers are asked again what is decided
-_HEADERS = 200  # bytes of headers that are added when a record is produced, and of framing
 
 
 class Writer:
@@ -93,7 +91,6 @@ class Writer:
         lookup: the index.
         ends: where the log ends on the brokers.
         codec: compares retries with what is recorded.
-        max_bytes: the largest record that the brokers take.
         max_waiting: appends that may wait; more are refused.
     """
 
@@ -106,12 +103,10 @@ class Writer:
         ends: Ends,
         codec: AvroCodec,
         *,
-        max_bytes: int = 1_000_000,
         max_waiting: int = 20_000,
     ) -> None:
         self._view = view
         self._in_flight = in_flight
-        self._max_bytes = max_bytes
         self._process = os.getpid()
         self._turns = Turns(view)
         self._list = WaitList(in_flight, self._turns, max_waiting)
@@ -140,14 +135,9 @@ class Writer:
         """Queue the appends of a caller, all or none; `call.wait()` waits for their outcomes.
 
         Raises:
-            InvalidInput: a record is larger than the brokers take.
             StoreBusy: too many wait.
             StoreClosed: the writer was closed, or belongs to the parent process.
         """
-        for waiting in call.waitings:
-            for record in waiting.records:
-                if len(record.value) > self._max_bytes // 2:
-                    self._check_size(record)
         if os.getpid() != self._process:
             raise StoreClosed("the event store", "was opened before fork()")
         self._list.put(call)
@@ -168,16 +158,6 @@ class Writer:
         self._list.close()
         if self._thread.is_alive():
             self._thread.join()
-
-    def _check_size(self, record: NewRecord) -> None:
-        headers = sum(len(name) + len(value) + 4 for name, value in record.headers)
-        size = len(record.key) + len(record.value) + headers + _HEADERS
-        if size > self._max_bytes:
-            raise InvalidInput(
-                f"an event of {record.key.decode()} makes a record of {size:,} bytes, and the "
-                f"brokers take {self._max_bytes:,}; keep large content elsewhere and its address "
-                "in the event, or raise max.message.bytes of the topic and message.max.bytes here"
-            )
 
     def _run(self) -> None:
         while (group := self._list.take(self._acknowledged)) is not None:
@@ -242,6 +222,7 @@ class Writer:
         first = min(it.deadline for it in proposals)
         self._transactions.step = min(max(first - monotonic(), LEAST_STEP), STEP)
         began = monotonic()
+        is_sent = False
         try:
             own = self._transactions.propose(proposals)
             proposed = monotonic()
@@ -251,9 +232,12 @@ class Writer:
                 self._aborted.update({part: offsets[-1] for part, offsets in own.items()})
             else:
                 self._in_flight.add(proposals)
+                is_sent = True
                 self._wait_for_aborted(own)
                 self._transactions.commit()
         except Exception as error:  # noqa: BLE001 - whatever it was, the log knows more
+            if not is_sent:
+                self._in_flight.add(proposals)
             self._resolve(proposals, error)
             return
         markers = {partition: offsets[-1] + 2 for partition, offsets in own.items()}

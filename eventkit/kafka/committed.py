@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Message
 
 from eventkit.errors import StoreCorrupted, StoreError
+from eventkit.ids import MAX_AGGREGATE_ID
 from eventkit.kafka.heads import KnownHeads
 from eventkit.kafka.index import Partition
 from eventkit.kafka.indexfile import IndexWriter, add_row
@@ -149,14 +150,16 @@ class CommittedTail(Tail):
         """Know the heads of all aggregates of a batch by one query; keep those that were known.
 
         What is kept includes batches that are not written yet, so it is only forgotten when all
-        are. A key that is no text belongs to no event of ours.
+        are. A key that is no text, or too long for an id, belongs to no event of ours.
         """
         known = self._known
         if known.is_full:
             self._wait_until_written()
             known.forget()
         keys = {it.key() or b"" for some in messages for it in some}
-        unknown = known.unknown([it.decode(errors="replace") for it in keys])
+        unknown = known.unknown(
+            [it.decode(errors="replace") for it in keys if len(it) <= MAX_AGGREGATE_ID]
+        )
         if unknown:
             known.versions.update(self._index.heads(unknown))
 

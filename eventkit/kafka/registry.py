@@ -11,6 +11,7 @@ It is compacted and has one partition.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Mapping
 from time import monotonic, sleep
@@ -32,6 +33,7 @@ from eventkit.kafka.gate import FORMAT, TopicRecord
 from eventkit.kafka.settings import KafkaSettings
 
 _TOPIC = "topic:"
+_KEY = re.compile(r"[0-9a-f]{16}|topic:[A-Za-z0-9._-]{1,249}")
 _AT_ONCE = {"fetch.wait.max.ms": 5}
 """How long the end of the topic takes to be told."""
 _TWICE_IS_FINE = {"enable.idempotence": False}
@@ -148,10 +150,12 @@ class Registry:
             raise failure(error, f"reading {self._topic}", self._settings)
         self._next = (message.offset() or 0) + 1
         key, text = _text(message.key()), _text(message.value())
-        if key is not None and text is not None:
-            self._texts[key] = text
-        elif key is not None:
+        if key is None or not _KEY.fullmatch(key):
+            return True  # of a stranger: nobody asks for it
+        if text is None:
             self._texts.pop(key, None)
+        else:
+            self._texts[key] = text
         return True
 
     def _late(self, done: str) -> KafkaUnavailable:
@@ -165,9 +169,9 @@ class Registry:
             record = TopicRecord(
                 int(values["partitions"]), str(values["topic_id"]), int(values["format"])
             )
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise NotAnEventStore(
-                f"what {self._topic} records of {name} cannot be read: {text:.200}"
+                f"what {self._topic} records of {name} cannot be read: {text!r:.200}"
             ) from error
         if record.format > FORMAT:
             raise NotAnEventStore(

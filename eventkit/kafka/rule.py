@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from eventkit.errors import InvalidAggregateId
-from eventkit.ids import category_of
+from eventkit.ids import MAX_AGGREGATE_ID, category_of
 from eventkit.kafka.murmur2 import partition_for
 from eventkit.kafka.reading import LogRecord
 
@@ -143,8 +143,8 @@ class PartitionRule:
         aggregate_id, version = append[0].aggregate_id, append[0].version
         head = self._heads.get(aggregate_id)
         if head is None:
-            if _home_of(aggregate_id, self._home.partitions) != self._home:
-                self._reject(f"{aggregate_id!r} does not belong to this partition", *append)
+            if not self._is_home(aggregate_id):
+                self._reject(f"{aggregate_id!r:.200} does not belong to this partition", *append)
                 return ()
             head = self._head_of(aggregate_id)
         if version != head + 1:
@@ -152,6 +152,12 @@ class PartitionRule:
             return ()
         self._heads[aggregate_id] = append[-1].version
         return append
+
+    def _is_home(self, aggregate_id: str) -> bool:
+        """Whether an aggregate belongs here; what is too long for one is not remembered either."""
+        if len(aggregate_id) > MAX_AGGREGATE_ID:
+            return False
+        return _home_of(aggregate_id, self._home.partitions) == self._home
 
     def _whole(self, record: LogRecord) -> tuple[LogRecord, ...]:
         """The frame that is whole with this record, if one is."""

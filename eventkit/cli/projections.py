@@ -18,6 +18,7 @@ from eventkit.cli.output import complain, instant, say, say_json, show_table
 from eventkit.cli.progress import events_progress, reporting
 from eventkit.cli.session import Session, session_of
 from eventkit.cli.workers import Place, run_workers
+from eventkit.errors import CategoryAdded
 from eventkit.projection import Progress, Projection, ReadModels, Runner
 from eventkit.projection.progress import Report
 from eventkit.projection.projection import handled_events, tables_of
@@ -90,16 +91,27 @@ def run(
         arguments = [*(names or []), *["--follow"] * follow_log, *["--json"] * as_json]
         run_workers(session, ["projection", "run", *arguments], workers)
         return
-    with _runners(session, _chosen(session, names)) as runners:
-        if follow_log:
-            for runner in runners.values():
-                complain(_introduction(session, runner, place), label="")
-            handled = follow(runners, lambda: place is not None and place.is_orphan)
-        else:
-            share = None if place is None else Share(place.number, place.of)
-            handled = _one_by_one(runners, lambda it, report: it.run(report, share))
-        who = "" if place is None else f"worker {place.number}: "
-        _show_handled(runners, handled, as_json=as_json, who=who)
+    who = "" if place is None else f"worker {place.number}: "
+    while True:
+        with _runners(session, _chosen(session, names)) as runners:
+            try:
+                handled = _run(session, runners, place, follow_log=follow_log)
+            except CategoryAdded as added:
+                complain(f"{who}{added} This is done now.", label="")
+            else:
+                _show_handled(runners, handled, as_json=as_json, who=who)
+                return
+
+
+def _run(
+    session: Session, runners: Mapping[str, Runner], place: Place | None, *, follow_log: bool
+) -> dict[str, int]:
+    if not follow_log:
+        share = None if place is None else Share(place.number, place.of)
+        return _one_by_one(runners, lambda it, report: it.run(report, share))
+    for runner in runners.values():
+        complain(_introduction(session, runner, place), label="")
+    return follow(runners, lambda: place is not None and place.is_orphan)
 
 
 def _introduction(session: Session, runner: Runner, place: Place | None) -> str:

@@ -25,8 +25,9 @@ EventkitError
 │   ├── StoreClosed
 │   ├── StoreBusy                try again: locked, or the queue is full
 │   ├── StoreUnavailable         disk full, read-only, not reachable
-│   │   └── KafkaUnavailable     no broker answers, or it does not let us in
-│   │       └── KafkaNotAllowed  the user lacks a permission
+│   │   ├── KafkaUnavailable     no broker answers, or it does not let us in
+│   │   │   └── KafkaNotAllowed  the user lacks a permission
+│   │   └── CategoryAdded        open it again: the log has more categories by now
 │   ├── TopicUnsafe              a topic is missing, or could lose or reorder history
 │   ├── GroupTaken               workers with another database are in a consumer group
 │   ├── StoreCorrupted
@@ -88,6 +89,7 @@ from eventkit.errors.root import (
     EventkitError,
 )
 from eventkit.errors.stores import (
+    CategoryAdded,
     GroupTaken,
     KafkaNotAllowed,
     KafkaUnavailable,
@@ -105,6 +107,7 @@ __all__ = [
     "AggregateError",
     "AggregateNotFound",
     "AmbiguousEventType",
+    "CategoryAdded",
     "CheckpointMoved",
     "CodecError",
     "ConcurrencyError",

@@ -49,6 +49,19 @@ class KafkaNotAllowed(KafkaUnavailable):
     retryable = False
 
 
+class CategoryAdded(StoreUnavailable):
+    """The log has more categories than this store reads; it would go on without their events."""
+
+    retryable = True
+
+    def __init__(self, categories: Sequence[str]) -> None:
+        super().__init__(
+            f"the log has got more categories since the store was opened: {', '.join(categories)}. "
+            "Open the store again to read them."
+        )
+        self.categories = tuple(categories)
+
+
 class TopicUnsafe(StoreError):
     """A topic is missing, or could lose or reorder history; each finding says how to mend it."""
 

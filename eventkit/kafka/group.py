@@ -39,8 +39,9 @@ from typing import Any
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Place
 
-from eventkit.errors import GroupTaken, StoreClosed, StoreUnavailable
+from eventkit.errors import CategoryAdded, GroupTaken, StoreClosed, StoreUnavailable
 from eventkit.kafka.failures import failure, is_hopeless
+from eventkit.kafka.growth import Growth
 from eventkit.kafka.index import Partition
 from eventkit.kafka.neighbours import Neighbours
 from eventkit.kafka.settings import KafkaSettings
@@ -78,6 +79,7 @@ class Group:
         topics: whose partitions are shared.
         handled: from the offset of the last event that was handled to the one to commit.
         neighbours: looks who else is in the group.
+        growth: looks for topics that are made later.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Group:
         topics: Collection[str],
         handled: Callable[[Partition, int], int],
         neighbours: Neighbours | None = None,
+        growth: Growth | None = None,
     ) -> None:
         self._settings = settings
         self._name = name
@@ -100,7 +103,7 @@ class Group:
         self._failure: BaseException | None = None
         self._closing = False
         self._member = settings.member(name, error_cb=self._on_error, on_commit=self._on_commit)
-        self._neighbours = neighbours
+        self._neighbours, self._growth = neighbours, growth
         if neighbours is not None:
             self._member["client.id"] = neighbours.client_id(str(self._member["client.id"]))
         self._incremental = _is_incremental(self._member)
@@ -112,12 +115,13 @@ class Group:
 
         Raises:
             GroupTaken: members that write into another database are in the group.
+            CategoryAdded: there are more topics to share by now.
             StoreUnavailable: the member is out of the group for good, and why.
         """
         with self._changed:
             if self._closing:
                 raise StoreClosed(f"the group {self._name}")
-            if isinstance(self._failure, GroupTaken):
+            if isinstance(self._failure, GroupTaken | CategoryAdded):
                 raise self._failure
             if self._failure is not None:
                 raise StoreUnavailable(
@@ -157,12 +161,13 @@ class Group:
                 self._failure = self._failure or error
 
     def _stay(self, consumer: Consumer) -> None:
-        consumer.subscribe(
-            self._topics,
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_lost,
-        )
+        if self._topics:  # none of them may be there yet
+            consumer.subscribe(
+                self._topics,
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_lost,
+            )
         next_commit = monotonic() + _COMMIT
         while not self._closing and self._failure is None:
             message = consumer.poll(_POLL)
@@ -170,6 +175,8 @@ class Group:
                 self._judge(message)
             if self._neighbours is not None:
                 self._neighbours.check()
+            if self._growth is not None:
+                self._growth.check()
             if monotonic() >= next_commit:
                 self._commit(consumer)
                 next_commit = monotonic() + _COMMIT

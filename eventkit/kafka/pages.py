@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from eventkit.kafka.ends import Ends
 from eventkit.kafka.group import Group
+from eventkit.kafka.growth import Growth
 from eventkit.kafka.index import OFFSET_BITS, Partition, Partitions
 from eventkit.kafka.layout import LogLayout
 from eventkit.kafka.neighbours import Neighbours
@@ -122,17 +123,25 @@ class Pages:
         """The id of the topic: one that is deleted and made anew has another."""
         return self._layout.log_id.topics.get(partition[0], "")
 
-    def join(self, group: str, topics: Collection[str], database: str) -> Group:
+    def join(
+        self,
+        group: str,
+        topics: Collection[str],
+        database: str,
+        categories: Collection[str] | None,
+    ) -> Group:
         """Become a member of the group that shares the partitions of these topics.
 
         Parameters:
             group: its name, without the prefix of the log.
             topics: of events.
             database: what tells the database that this member writes into from others.
+            categories: that are to be shared, also where their topics are made later; None for all.
         """
         name = self._layout.names.prefix + group
         neighbours = Neighbours(self._kafka, name, database)
-        return Group(self._kafka, name, topics, self._handled, neighbours)
+        growth = Growth(self._kafka, self._layout, categories)
+        return Group(self._kafka, name, topics, self._handled, neighbours, growth)
 
     def _handled(self, partition: Partition, offset: int) -> int:
         """What a group commits after the event at an offset: the next one to read.

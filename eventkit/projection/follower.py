@@ -69,7 +69,9 @@ class Follower:
         worker = patience(lambda: Worker(self._projection, self._source, self._models, self._stop))
         group, database = group_of(self._projection), patience(lambda: database_id(self._models))
         try:
-            with closing(self._source.join(group, worker.partitions, database)) as assignment:
+            categories = self._projection.categories
+            assignment = self._source.join(group, worker.partitions, database, categories)
+            with closing(assignment):
                 worker.take(())
                 self._follow(worker, assignment)
         finally:

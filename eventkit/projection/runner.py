@@ -100,7 +100,9 @@ class Runner:
 
         Returns how many events were handled.
 
-        Raises: as `run`.
+        Raises: as `run`; on Kafka also
+            GroupTaken: workers with another database are in its consumer group.
+            CategoryAdded: the log has got more categories to read; open the store again.
         """
         return Follower(self._projection, self._source, self._models, stop, progress).run()
 

@@ -67,13 +67,21 @@ class Source(Protocol):
             StoreUnavailable: the log is not followed any more.
         """
 
-    def join(self, group: str, partitions: Collection[Partition], database: str) -> Assignment:
+    def join(
+        self,
+        group: str,
+        partitions: Collection[Partition],
+        database: str,
+        categories: Collection[str] | None,
+    ) -> Assignment:
         """Become one of the workers that share the partitions.
 
         Parameters:
             group: of the workers.
             partitions: to share.
             database: its id; all workers of a group write into the same one.
+            categories: that the worker reads; None for all. The worker is told when one of them
+                gets its first partitions.
         """
 
 
@@ -126,7 +134,13 @@ class SqliteSource:
         """Wait for the next look."""
         stop.wait(_POLL)
 
-    def join(self, _group: str, partitions: Collection[Partition], _database: str) -> Assignment:
+    def join(
+        self,
+        _group: str,
+        partitions: Collection[Partition],
+        _database: str,
+        _categories: Collection[str] | None,
+    ) -> Assignment:
         """There is nothing to share."""
         return Fixed(partitions)
 
@@ -170,7 +184,14 @@ class Pages(Protocol):
     def wait(self, seen: object, seconds: float, /) -> None:
         """Return as soon as the state is another one, or after so many seconds."""
 
-    def join(self, group: str, topics: Collection[str], database: str, /) -> Membership:
+    def join(
+        self,
+        group: str,
+        topics: Collection[str],
+        database: str,
+        categories: Collection[str] | None,
+        /,
+    ) -> Membership:
         """Become one of the workers that share the partitions of these topics."""
 
 
@@ -235,10 +256,17 @@ class PagedSource:
         """See `Source.wait`."""
         self._store.pages.wait(seen, _LONGEST)
 
-    def join(self, group: str, partitions: Collection[Partition], database: str) -> Assignment:
+    def join(
+        self,
+        group: str,
+        partitions: Collection[Partition],
+        database: str,
+        categories: Collection[str] | None,
+    ) -> Assignment:
         """See `Source.join`."""
         topics = dict.fromkeys(partition.topic for partition in partitions)
-        return Shared(self._store.pages.join(group, list(topics), database), partitions)
+        membership = self._store.pages.join(group, list(topics), database, categories)
+        return Shared(membership, partitions)
 
 
 def source_of(store: EventStore) -> Source:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -39,12 +39,13 @@ class Workers:
         store: URL of the store.
         models: URL of the read models.
         log: a folder for what they print.
+        app: the user's module.
     """
 
-    def __init__(self, store: str, models: str, log: Path) -> None:
+    def __init__(self, store: str, models: str, log: Path, app: str = "tests.kafka.ledger") -> None:
         self._environment = {
             **os.environ,
-            "EVENTKIT_APP": "tests.kafka.ledger",
+            "EVENTKIT_APP": app,
             "EVENTKIT_STORE": store,
             "EVENTKIT_READ_MODELS": models,
             "PYTHONPATH": str(ROOT),
@@ -52,9 +53,9 @@ class Workers:
         self._log = log
         self._started: list[subprocess.Popen[str]] = []
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `eventkit projection run ledger` with more arguments, `--follow` unless given."""
-        command = [sys.executable, "-m", "eventkit", "projection", "run", "ledger"]
+    def start(self, *arguments: str, names: Sequence[str] = ("ledger",)) -> subprocess.Popen[str]:
+        """Start `eventkit projection run` with names and arguments, `--follow` unless given."""
+        command = [sys.executable, "-m", "eventkit", "projection", "run", *names]
         arguments = arguments or ("--follow",)
         with (self._log / f"worker-{len(self._started)}.log").open("w") as log:
             process = subprocess.Popen(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial, reduce
+from statistics import median
 from typing import NamedTuple
 
 from tests.benchmarks.callers import Pace
@@ -35,6 +36,25 @@ class Way(NamedTuple):
     calls: int
 
 
+class Callers(NamedTuple):
+    """Who appends.
+
+    Parameters:
+        where: in which store, in a word.
+        number: how many.
+        how: they are made: `threads` or `tasks`.
+    """
+
+    where: str
+    number: int
+    how: str = "threads"
+
+    @property
+    def name(self) -> str:
+        """What is measured."""
+        return f"{self.where} append, {self.number:,} {self.how if self.number > 1 else 'caller'}"
+
+
 class Wanted(NamedTuple):
     """What is wanted of eventkit here.
 
@@ -50,43 +70,46 @@ class Wanted(NamedTuple):
 
 
 def appended(
-    kit: Kit, callers: int, how: str, ways: Mapping[str, Way], wanted: Wanted
+    kit: Kit, callers: Callers, ways: Mapping[str, Way], wanted: Wanted
 ) -> Iterator[Result]:
     """Append in all ways by turns; the first way is eventkit's.
 
     Parameters:
         kit: what measurements share.
-        callers: how many.
-        how: they are made, such as `threads`.
+        callers: who appends.
         ways: by name.
         wanted: of the figures.
     """
-    what = f"append, {callers:,} {how if callers > 1 else 'caller'}"
+    what, count = callers.name, callers.number
     spent: dict[str, list[Spent]] = {name: [] for name in ways}
 
     def measure(name: str) -> Pace:
         watch = kit.watch()
-        pace = ways[name].run(callers, kit.sizes.calls(ways[name].calls, callers), watch)
+        pace = ways[name].run(count, kit.sizes.calls(ways[name].calls, count), watch)
         spent[name].append(watch.spent(what, name, pace.calls, pace.cpu))
         return pace
 
     found = by_turns(kit.sizes.rounds, {name: partial(measure, name) for name in ways})
     rates = {name: [it.per_second for it in paces] for name, paces in found.items()}
     yield from _figures(what, rates, wanted)
-    for name, paces in found.items():
-        yield latency(what, name, (wait for pace in paces for wait in pace.waits))
-        curve = f"{name}, {how}" if name == EVENTKIT else name
-        yield Point(curve, callers, sorted(rates[name])[len(rates[name]) // 2])
-    if wanted.p50 or callers == 1:
+    if count == 1:
         yield from _medians(what, found, wanted)
-    yield from (reduce(Spent.plus, some) for some in spent.values())
+    for name, paces in found.items():
+        # Beside tasks the others run as they do beside threads: that is told there.
+        if name == EVENTKIT or callers.how == "threads":
+            yield latency(what, name, (wait for pace in paces for wait in pace.waits))
+            curve = f"{name}, {callers.how}" if name == EVENTKIT else name
+            yield Point(curve, count, median(rates[name]))
+            yield reduce(Spent.plus, spent[name])
 
 
 def _figures(what: str, rates: Mapping[str, list[float]], wanted: Wanted) -> Iterator[Figure]:
     own = () if wanted.rate is None else (wanted.rate,)
     others = [name for name in rates if name != EVENTKIT]
-    if not others:
-        yield alone(what, "appends/s", rates[EVENTKIT], *own)
+    missing = [aim for name, aim in wanted.beside.items() if name not in rates]
+    if missing or not others:
+        yield alone(what, "appends/s", rates[EVENTKIT], *own, *missing)
+        own = ()
     for name in others:
         aims = (*own, wanted.beside[name]) if name in wanted.beside else own
         yield beside(what, "appends/s", rates[EVENTKIT], name, rates[name], *aims)

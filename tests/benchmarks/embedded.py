@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 
 from eventkit import aio
-from tests.benchmarks.appending import EVENTKIT, Wanted, Way, appended
+from tests.benchmarks.appending import EVENTKIT, Callers, Wanted, Way, appended
 from tests.benchmarks.callers import Pace, tasks, threads
 from tests.benchmarks.kit import Kit
 from tests.benchmarks.limits import SQLITE, sqlite_groups
@@ -80,12 +80,12 @@ def _threads(kit: Kit, callers: int) -> Iterator[Result]:
         PEER: Way(lambda *how: _saved(kit, Eventsourcing, *how), min(calls, _PEER_CALLS)),
         SQLITE: Way(lambda *how: _bare(kit, *how), max(calls, _BARE_CALLS if callers > 1 else 0)),
     }
-    return appended(kit, callers, "threads", ways, _WANTED.get(callers, Wanted()))
+    return appended(kit, Callers("embedded", callers), ways, _WANTED.get(callers, Wanted()))
 
 
 def _tasks(kit: Kit, callers: int) -> Iterator[Result]:
     ways = {EVENTKIT: Way(lambda *how: asyncio.run(_saved_in_tasks(kit, *how)), _CALLS)}
-    return appended(kit, callers, "tasks", ways, Wanted())
+    return appended(kit, Callers("embedded", callers, "tasks"), ways, Wanted())
 
 
 def _eventkit(folder: Path) -> Subject:
@@ -126,7 +126,7 @@ def _loaded(kit: Kit) -> Iterator[Result]:
     with kit.passing_room() as folder:
         ours, peer = _eventkit(folder), Eventsourcing(folder)
         try:
-            yield from by_length(kit, ours, peer, PEER, _LOADS)
+            yield from by_length(kit, "embedded", ours, (PEER, peer), _LOADS)
         finally:
             ours.close()
             peer.close()
@@ -142,7 +142,7 @@ def _replayed(kit: Kit) -> Iterator[Result]:
             try:
                 for _ in range(aggregates):
                     subject.save_history(events)
-                with spent.of("replay", name, aggregates * events):
+                with spent.of("embedded replay", name, aggregates * events):
                     return _replay(subject, aggregates * events)
             finally:
                 subject.close()
@@ -150,7 +150,7 @@ def _replayed(kit: Kit) -> Iterator[Result]:
     ways: dict[str, Callable[[Path], Subject]] = {EVENTKIT: _eventkit, PEER: Eventsourcing}
     measures = {name: partial(measure, name, make) for name, make in ways.items()}
     found = by_turns(kit.sizes.rounds, measures)
-    yield beside("typed replay", "events/s", found[EVENTKIT], PEER, found[PEER], _REPLAYS)
+    yield beside("embedded typed replay", "events/s", found[EVENTKIT], PEER, found[PEER], _REPLAYS)
     yield from spent.sums()
 
 

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from eventkit import aio, connect
-from tests.benchmarks.appending import EVENTKIT, Wanted, Way, appended
+from tests.benchmarks.appending import EVENTKIT, Callers, Wanted, Way, appended
 from tests.benchmarks.callers import Pace, tasks, threads
 from tests.benchmarks.children import child
 from tests.benchmarks.kafka_log import Log, fresh_log
@@ -100,7 +100,7 @@ def _threads(kit: Kit, callers: int) -> Iterator[Result]:
         ways = {EVENTKIT: Way(run, _CALLS[callers])}
         ways |= _peer(kit, stack, _PEER_CALLS[callers])
         ways[KAFKA] = Way(kafka_groups(fresh_log(kit.kafka)), _CALLS[callers])
-        yield from appended(kit, callers, "threads", ways, _WANTED.get(callers, Wanted()))
+        yield from appended(kit, Callers("Kafka", callers), ways, _WANTED.get(callers, Wanted()))
 
 
 def _tasks(kit: Kit, callers: int) -> Iterator[Result]:
@@ -119,7 +119,9 @@ def _tasks(kit: Kit, callers: int) -> Iterator[Result]:
         ways = {EVENTKIT: Way(lambda *how: asyncio.run(run(*how)), _CALLS[callers])}
         if callers in _WANTED:
             ways |= _peer(kit, stack, _PEER_CALLS[callers])
-        yield from appended(kit, callers, "tasks", ways, _WANTED.get(callers, Wanted()))
+        yield from appended(
+            kit, Callers("Kafka", callers, "tasks"), ways, _WANTED.get(callers, Wanted())
+        )
 
 
 def _peer(kit: Kit, stack: ExitStack, calls: int) -> dict[str, Way]:
@@ -191,4 +193,9 @@ def _remembered(kit: Kit) -> Iterator[Result]:
             threads(200, half, lambda _, __: store.append(fresh_id(), [_EVENT], 0))
             sizes.append(resident())
     grown = (sizes[1] - sizes[0]) / 1e6
-    yield alone(f"memory grown in the last {half:,} of {2 * half:,} appends", "MB", [grown], FLAT)
+    yield alone(
+        f"Kafka append: memory grown in the last {half:,} of {2 * half:,} appends",
+        "MB",
+        [grown],
+        FLAT,
+    )

@@ -16,7 +16,7 @@ from tests.benchmarks.limits import KAFKA
 from tests.benchmarks.loading import by_length
 from tests.benchmarks.results import Aim, Result, alone, beside, by_turns
 from tests.benchmarks.steps import Section, Step
-from tests.benchmarks.subjects import Eventkit, EventsourcingOnPostgres, Item
+from tests.benchmarks.subjects import Eventkit, EventsourcingOnPostgres, Item, Subject
 
 _LOADED = 500
 _WARM = Aim(1, most=True)
@@ -61,11 +61,11 @@ def _loaded(kit: Kit) -> Iterator[Result]:
     with ExitStack() as stack:
         ours = Eventkit(log.url, kit.index())
         stack.callback(ours.close)
-        peer = None
+        peer: Subject | None = None
         if kit.known_postgres is not None:
             peer = EventsourcingOnPostgres(stack.enter_context(kit.database()))
             stack.callback(peer.close)
-        yield from by_length(kit, ours, peer, PEER, {})
+        yield from by_length(kit, "index", ours, (PEER, peer), {})
 
 
 def _caught_up(kit: Kit) -> Iterator[Result]:
@@ -104,7 +104,7 @@ def _warm(kit: Kit) -> Iterator[Result]:
     with connect(log.url, index=index) as store:
         repository = Repository(store, Item)
         loads = [_load_micros(repository) for _ in range(kit.sizes.rounds)]
-    yield alone("load of 10 events from that index", "µs", loads, _LOAD)
+    yield alone(f"index load, 10 events out of {kit.sizes.events:,}", "µs", loads, _LOAD)
 
 
 def _load_micros(repository: Repository[Item]) -> float:

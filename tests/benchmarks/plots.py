@@ -26,9 +26,10 @@ _GREY = "#999999"
 _MARKERS = "osD^vPX*"
 _TICKS = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99)
 _DPI = 120
+_LIMITS = {KAFKA, SQLITE}
 _WIDTH = 9.0
-_SAME_SCALE = 60
-"""Bars whose lengths differ more than so often are not drawn together."""
+_SAME_SCALE = 25
+"""A bar that is longer than the shortest by more is left out: the others would be dots."""
 
 
 def draw(record: Record, folder: Path) -> dict[str, list[str]]:
@@ -65,35 +66,39 @@ def _canvas(
 
 
 def _ratios(figures: list[Figure]) -> Canvas | None:
-    """How many times better, on a log axis, with what is wanted."""
-    known = [it for it in figures if it.against and it.ratio > 0][::-1]
+    """How many times better, on a log axis, with what is wanted: one row a figure."""
+    known = [it for it in figures if it.against and it.ratio > 0]
     if not known:
         return None
-    canvas, (axes,) = _canvas(1.4 + 0.26 * len(known))
-    names = sorted({it.against for it in known})
-    colours = dict(zip(names, cycle(COLOURS), strict=False))
-    for name in names:
-        rows = [(row, it) for row, it in enumerate(known) if it.against == name]
-        axes.barh(
-            [row for row, _ in rows], [it.ratio - 1 for _, it in rows], left=1, height=0.62,
-            color=colours[name], label=f"beside {name}",
-        )  # fmt: skip
-    wanted = [(aim.bound, row) for row, it in enumerate(known) for aim in it.aims if aim.of_ratio]
-    if wanted:
-        bounds, rows_of = zip(*wanted, strict=True)
-        axes.plot(
-            bounds, rows_of, "|", color="black", markersize=13, markeredgewidth=2.2, label="wanted"
-        )
+    rows = {what: row for row, what in enumerate(dict.fromkeys(it.what for it in known[::-1]))}
+    canvas, (axes,) = _canvas(1.6 + 0.24 * len(rows))
     axes.axvline(1, color="black", linewidth=0.8)
+    wanted = [(aim.bound, rows[it.what]) for it in known for aim in it.aims if aim.of_ratio]
+    axes.plot(
+        [bound for bound, _ in wanted], [row for _, row in wanted], "|", color="black",
+        markersize=13, markeredgewidth=2, label="wanted",
+    )  # fmt: skip
+    names = sorted({it.against for it in known})
+    for name, colour, marker in zip(names, cycle(COLOURS), cycle(_MARKERS), strict=False):
+        mine = [it for it in known if it.against == name]
+        axes.plot(
+            [it.ratio for it in mine], [rows[it.what] for it in mine], marker, color=colour,
+            markerfacecolor="white" if name in _LIMITS else colour, markeredgewidth=1.6,
+            label=f"beside {_called(name)}",
+        )  # fmt: skip
     axes.set_xscale("log")
-    axes.set_yticks(range(len(known)), [it.what for it in known], fontsize=8)
-    axes.set_ylim(-0.7, len(known) - 0.3)
+    axes.set_yticks(range(len(rows)), list(rows), fontsize=8)
+    axes.set_ylim(-0.8, len(rows) - 0.2)
     axes.set_xlabel("ratio: how many times better eventkit is (log scale; 1 is level)")
     _plain_numbers(axes.xaxis)
-    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     _legend_above(canvas, axes, 3)
     return canvas
+
+
+def _called(name: str) -> str:
+    return f"{name} (limit)" if name in _LIMITS else name
 
 
 def _curves(section: Section, points: list[Point]) -> Canvas | None:
@@ -103,9 +108,8 @@ def _curves(section: Section, points: list[Point]) -> Canvas | None:
     names = list(dict.fromkeys(it.curve for it in points))
     for name, colour, marker in zip(names, cycle(COLOURS), cycle(_MARKERS), strict=False):
         mine = sorted((it.x, it.y) for it in points if it.curve == name)
-        style = "--" if name in {KAFKA, SQLITE} else "-"
-        label = f"{name} (limit)" if name in {KAFKA, SQLITE} else name
-        axes.plot(*zip(*mine, strict=True), style, color=colour, marker=marker, label=label)
+        style = "--" if name in _LIMITS else "-"
+        axes.plot(*zip(*mine, strict=True), style, color=colour, marker=marker, label=_called(name))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(sorted({it.x for it in points}))
@@ -133,7 +137,7 @@ def _percentiles(latencies: list[Latency]) -> Canvas | None:
             if it.who == who:
                 style = "--" if it.what.endswith("tasks") else "-"
                 axes.plot(*_line(it), style, color=colours[it.what], label=it.what, linewidth=1.6)
-        axes.set_title(who, fontsize=9)
+        axes.set_title(_called(who), fontsize=9)
         axes.set_yscale("log")
         axes.set_xticks([_nines(it) for it in _TICKS], [f"{it:g}" for it in _TICKS], fontsize=8)
         axes.set_xlabel("percentile of calls")
@@ -157,9 +161,10 @@ def _nines(percentile: float) -> float:
 
 def _times(spent: list[Spent]) -> Canvas | None:
     """Where the processor time goes, as stacked bars."""
-    known = [it for it in spent if it.calls][::-1]
-    sums = [_known_micros(it) for it in known]
-    if len(known) < 2 or min(sums) <= 0 or max(sums) / min(sums) > _SAME_SCALE:
+    all_known = [it for it in spent if _known_micros(it) > 0][::-1]
+    longest = _SAME_SCALE * min((_known_micros(it) for it in all_known), default=0)
+    known = [it for it in all_known if _known_micros(it) <= longest]
+    if len(known) < 2:
         return None
     canvas, (axes,) = _canvas(1.6 + 0.3 * len(known))
     starts = [0.0] * len(known)
@@ -167,9 +172,10 @@ def _times(spent: list[Spent]) -> Canvas | None:
         lengths = [_part(it, name, known) for it in known]
         axes.barh(range(len(known)), lengths, 0.66, left=starts, color=colour, label=name)
         starts = [start + length for start, length in zip(starts, lengths, strict=True)]
-    names = [f"{it.what} - {it.who}" for it in known]
+    names = [f"{it.what}: {_called(it.who)}" for it in known]
     axes.set_yticks(range(len(known)), names, fontsize=8)
-    axes.set_xlabel("µs of processor time a call, without other programs")
+    left_out = f" (longer than {longest:,.0f}: left out)" if len(known) < len(all_known) else ""
+    axes.set_xlabel(f"µs of processor time a call, without other programs{left_out}")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     _legend_above(canvas, axes, 4)

@@ -71,6 +71,7 @@ class Watch:
     """
 
     def __init__(self, servers: Mapping[str, int] | None = None) -> None:
+        self.calls = 0
         self._servers = servers or {}
         self._first = self._last = _Clocks({}, {}, 0.0, 0.0, 0.0)
 
@@ -136,11 +137,13 @@ class Spendings:
         self._found: dict[str, Spent] = {}
 
     @contextmanager
-    def of(self, what: str, who: str, calls: int) -> Iterator[Watch]:
-        """Watch one round."""
-        with Watch(self._servers) as watch:
+    def of(self, what: str, who: str, calls: int = 0) -> Iterator[Watch]:
+        """Watch one round, of so many calls; who knows only later sets them in the watch."""
+        watch = Watch(self._servers)
+        watch.calls = calls
+        with watch:
             yield watch
-        spent = watch.spent(what, who, calls)
+        spent = watch.spent(what, who, watch.calls)
         self._found[who] = self._found[who].plus(spent) if who in self._found else spent
 
     def sums(self) -> list[Spent]:

@@ -51,13 +51,13 @@ def distance(spent: Sequence[Spent]) -> str:
 def _made_of(spent: Spent) -> str:
     computed = spent.micros()
     servers = shares(spent, [it for it in spent.outside if it != OTHERS])
-    outside = f"servers take {servers} µs, " if servers else ""
+    outside = f"servers for {servers} µs, " if servers else ""
     return (
         f"In '{spent.what}' a call takes {number(_wall(spent))} µs of the clock; our processes "
         f"compute for {number(computed)} µs of processor time "
         f"({shares(spent, spent.ours)}), {outside}other programs "
-        f"{number(spent.micros(OTHERS))} µs, and {spent.idle:.0%} of the {spent.cores} cores' time "
-        "nobody computes."
+        f"for {number(spent.micros(OTHERS))} µs, and {spent.idle:.0%} of the time of the "
+        f"{spent.cores} cores nobody computes."
     )
 
 
@@ -66,7 +66,11 @@ def _bound(spent: Spent) -> str:
     if used >= _FULL:
         return f"The bound is our own code: it keeps {used:.2f} cores busy."
     if spent.idle <= 1 - _FULL:
-        return f"The bound is the machine: its cores are full, with {used:.2f} for our own code."
+        others = spent.outside.get(OTHERS, 0.0) / spent.seconds
+        return (
+            f"The bound is the machine, whose cores are full: {used:.2f} for our own code, "
+            f"{others:.2f} for other programs."
+        )
     return (
         f"Our own code uses {used:.2f} cores: the rest is waiting for servers, disk and wake-ups."
     )

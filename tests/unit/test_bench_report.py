@@ -13,6 +13,7 @@ from rich.console import Console
 
 from tests.benchmarks import embedded
 from tests.benchmarks.__main__ import main
+from tests.benchmarks.appending import EVENTKIT, Callers, Wanted, Way, appended
 from tests.benchmarks.callers import threads
 from tests.benchmarks.kit import Kit, Sizes
 from tests.benchmarks.limits import KAFKA
@@ -33,11 +34,13 @@ from tests.benchmarks.run import measure
 from tests.benchmarks.spending import OTHERS, REST, Spent, Watch
 from tests.benchmarks.steps import Section, Step
 from tests.benchmarks.texts import distance, summary
+from tools.postgres.errors import PostgresError
 
 SECTION = Section("made-up", "Made up", "What it is.", "Why it is so.", "callers", "appends/s")
 PEER = "the peer"
 QUIET = Load((0.1, 0.2, 0.3), 0.01)
 PNG = b"\x89PNG\r\n\x1a\n"
+SILENT = Console(quiet=True)
 TINY = Sizes(
     rounds=1, part=0.001, lengths=(1, 10), loading=0.001, events=100, peer_events=10, memory=100
 )
@@ -200,7 +203,7 @@ def test_the_distance_is_computed_from_what_was_spent() -> None:
     told = distance([it for it in results() if isinstance(it, Spent)])
     assert "a call takes 200 µs of the clock" in told
     assert "compute for 80 µs of processor time (callers 50, writer 30)" in told
-    assert "75% of the 2 cores' time nobody computes" in told
+    assert "75% of the time of the 2 cores nobody computes" in told
     assert "the distance is 150 µs of the clock, with +70 µs of our own code and +0 µs" in told
 
 
@@ -252,7 +255,7 @@ def test_a_failing_caller_ends_the_others() -> None:
 def run(steps: Iterable[Step], folder: Path) -> Record:
     found = record()
     with Kit(folder, TINY) as kit:
-        measure(list(steps), kit, found, Console(quiet=True))
+        measure(list(steps), kit, found, SILENT)
     return found
 
 
@@ -273,6 +276,27 @@ def test_a_step_that_fails_is_noted_and_the_others_go_on(tmp_path: Path) -> None
     assert "**Not measured: bad: OSError: no disk**" in report_of(found, tmp_path)
 
 
+def test_without_a_database_the_others_are_measured_and_its_aims_are_not_met(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_server() -> None:
+        raise PostgresError("there is no initdb")
+
+    monkeypatch.setattr("tests.benchmarks.kit.choose", no_server)
+    found = record()
+    with Kit(tmp_path, TINY) as kit:
+
+        def take() -> Iterator[Result]:
+            assert kit.known_postgres is None
+            wanted = Wanted(beside={PEER: Aim(15, of_ratio=True)})
+            ways = {EVENTKIT: Way(lambda *how: threads(how[0], how[1], pow, how[2]), 10)}
+            yield from appended(kit, Callers("made-up", 2), ways, wanted)
+
+        measure([Step(SECTION, it, take) for it in ("one", "two")], kit, found, SILENT)
+    assert found.problems == ["what needs PostgreSQL: PostgresError: there is no initdb"]
+    assert [it.verdicts for it in found.all(Figure)] == [[(False, "not measured")]] * 2
+
+
 def test_an_interrupted_run_keeps_what_is_there(tmp_path: Path) -> None:
     first, second = alone("first", "s", [1.0]), alone("second", "s", [2.0])
     found = run([step("ended", first, error=KeyboardInterrupt()), step("late", second)], tmp_path)
@@ -282,9 +306,9 @@ def test_an_interrupted_run_keeps_what_is_there(tmp_path: Path) -> None:
 
 def test_the_embedded_store_is_measured(tmp_path: Path) -> None:
     with Kit(tmp_path, TINY) as kit:
-        wanted = [it for it in embedded.steps(kit) if not re.search(r"1,000|200 callers", it.name)]
+        wanted = [it for it in embedded.steps(kit) if not re.search(r"1,000|200 callers|50", it.name)]
         found = record()
-        measure(wanted, kit, found, Console(quiet=True))
+        measure(wanted, kit, found, SILENT)
     assert found.problems == []
     assert [section.name for section in found.found] == [
         "embedded-append", "embedded-load", "embedded-replay",
@@ -301,7 +325,7 @@ def test_the_command_prints_a_table_and_writes_the_report(
     said = capsys.readouterr().out
     assert code == 0
     assert "1/1" in said
-    assert "append, 16 threads" in said
+    assert "embedded append, 16 threads" in said
     assert f"report: {tmp_path / 'report.md'}" in said.replace("\n", "")
     assert "quick run" in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert not list(tmp_path.glob("work-*"))

@@ -47,24 +47,29 @@ class Waiting:
     def until(self, position: Position, timeout: float) -> None:
         """Return when the event at a position is handled; see `ReadModels.wait`."""
         deadline, pause = time.monotonic() + timeout, _FIRST_PAUSE
+        partition = Partition(position.topic, position.partition)
         while True:
-            offset = self._look(Partition(position.topic, position.partition))
+            offset = self._look(partition)
             if offset is not None and offset >= position.offset:
-                return
+                # Since this build was found, a switch may have given readers another one.
+                offset = self._look(partition, again=True)
+                if offset is not None and offset >= position.offset:
+                    return
             left = deadline - time.monotonic()
             if left <= 0:
                 raise ProjectionBehind(self._name, str(position), timeout, offset)
             time.sleep(min(pause, left))
             pause = min(1.5 * pause, _LONGEST_PAUSE)
 
-    def _look(self, partition: Partition) -> int | None:
+    def _look(self, partition: Partition, *, again: bool = False) -> int | None:
         if not self._exists():
             return None
         with self._connect() as connection:
             now = time.monotonic()
-            if self._checkpoints is None or now - self._found_at > _AGAIN:
+            if self._checkpoints is None or again or now - self._found_at > _AGAIN:
                 build = find_build(connection, self._name, self._version)
                 if build is None:
+                    self._checkpoints = None
                     return None
                 self._checkpoints = Checkpoints(self._name, build.version, build.number)
                 self._found_at = now

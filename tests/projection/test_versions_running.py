@@ -4,10 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
-from sqlalchemy import inspect
+import pytest
+from sqlalchemy import Connection, inspect
 
-from eventkit.projection import ReadModels, Runner, Versions
+from eventkit.errors import ProjectionBehind
+from eventkit.projection import ReadModels, Runner, Versions, waiting
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import Deposited, fill
 from tests.projection.ledgers import Ledger, Ledger2, expected, held
@@ -108,3 +111,30 @@ def test_a_database_of_an_earlier_eventkit_is_brought_up_to_date(
         assert Versions("ledger", models).diff().tables[0].rows_live == 5
         Versions("ledger", models).switch()
         assert (held(models), held(models, "__v1")) == (expected(store, 2), expected(store, 1))
+
+
+def test_a_wait_ends_by_what_readers_read_by_then(
+    store: SqliteStore, models_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A switch comes while it waits, and the version of before gets there alone."""
+    monkeypatch.setattr(waiting, "_AGAIN", 60.0)
+    fill(store, accounts=5)
+    with ReadModels(models_url) as models:
+        Runner(Ledger(), store, models).run()
+        Runner(Ledger2(), store, models).rebuild_beside()
+        done = store.append("account-1", [Deposited(amount=1)])
+        looks = count()
+
+        @contextmanager
+        def connect() -> Iterator[Connection]:
+            if next(looks) == 1:
+                Versions("ledger", models).switch()
+                Runner(Ledger(), store, models).run()
+            with models.connect() as connection:
+                yield connection
+
+        wait = waiting.Waiting(models.exists, connect, "ledger", None)
+        with pytest.raises(ProjectionBehind):
+            wait.until(done.position, timeout=0.3)
+        Runner(Ledger2(), store, models).run()
+        wait.until(done.position, timeout=0)

@@ -4,11 +4,14 @@ import argparse
 import random
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+from tests.torture.checker import Violation
 from tests.torture.rig import Plan, run
 
-_MOST_SHOWN = 20
+_MOST_SHOWN = 3
 
 
 def main() -> None:
@@ -50,12 +53,21 @@ def main() -> None:
     say(", ".join(f"{count} {name}" for name, count in sorted(result.counts.items())))
     say(f"the slowest client went on {result.longest:.1f} s after the last fault")
     say(f"the slowest read model had all {result.caught_up:.1f} s after the last append")
-    for promise, what in result.violations[:_MOST_SHOWN]:
-        say(f"VIOLATION: {promise}: {what}")
+    show(result.violations)
     again = f"python -m tests.torture {' '.join(sys.argv[1:])}"
     again += "" if options.seed is not None else f" --seed {seed}"
     say(f"{len(result.violations)} violations; logs are in {folder}; again: {again}")
     sys.exit(1 if result.violations else 0)
+
+
+def show(violations: Sequence[Violation]) -> None:
+    """Each promise that was broken, how often, and the first times."""
+    promises = Counter(it.promise for it in violations)
+    for promise, times in promises.items():
+        say(f"VIOLATION, {times} times: {promise}")
+        found = [it.what for it in violations if it.promise == promise]
+        for what in found[:_MOST_SHOWN]:
+            say(f"  {what}")
 
 
 def say(what: str) -> None:

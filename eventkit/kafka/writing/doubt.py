@@ -87,10 +87,10 @@ class Doubt:
 
         All others have their outcome: success, or after their deadline `OutcomeUnknown`. As long as
         the log cannot be asked, this does not return: an append that follows might come to stand
-        beside one of these. `sweep` releases what stays undecided; it is aborted else.
+        beside one of these. They are in flight already: what got its verdict meanwhile is not taken
+        back a second time. `sweep` releases what stays undecided; it is aborted else.
         """
         log.warning("the outcome of %d appends is in doubt, asking: %s", len(doubtful), cause)
-        self._in_flight.add(doubtful)
         self._transactions.drop()
         partitions = {it.partition for it in doubtful}
         reason = str(cause)
@@ -101,6 +101,8 @@ class Doubt:
             except (KafkaException, NotTaken, EventkitError) as error:
                 reason = str(error)
                 log.info("still in doubt: %s", error)
+                if isinstance(error, KafkaException):
+                    self._transactions.drop()  # it may be fenced: it would never work again
             if self._view.failure is not None:
                 self.give_up(doubtful, reason)
                 return []

@@ -99,12 +99,12 @@ class Numbering:
         for it in group:
             if it.outcome is not None:
                 continue
-            if it.deadline <= now:
+            if (outcome := self._retry(it, known)) is not None:
+                numbered.finished.append((it, outcome))
+            elif it.deadline <= now:
                 numbered.finished.append((it, too_late()))
             elif it.given and not ids.isdisjoint(it.event_ids):
                 numbered.early.append(it)
-            elif (outcome := self._retry(it, known)) is not None:
-                numbered.finished.append((it, outcome))
             elif it not in contended:
                 if self._is_held(it, heads[it.aggregate_id], chained, held):
                     numbered.early.append(it)

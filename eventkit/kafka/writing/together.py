@@ -313,6 +313,7 @@ class Together:
         frame = Frame(tools.in_flight.writer_id, whole.all_id.encode(), whole.proposed_at)
         doubtful = [it for it in whole.parts if it.outcome is None]
         if doubtful:
+            tools.in_flight.add(doubtful)
             tools.doubt.resolve(
                 doubtful,
                 cause,

@@ -84,6 +84,10 @@ class Transactions:
         Raises:
             KafkaException, NotTaken: it is not known what was written.
         """
+        proposals = list(proposals)
+        for waiting in proposals:  # before anything can fail: in doubt, these ids tell them apart
+            self._count += 1
+            waiting.append_id, waiting.last_offset = f"{self._count:x}", -1
         producer = self._open_producer()
         producer.begin_transaction()
         reports: dict[Partition, _Reports] = {}
@@ -94,8 +98,6 @@ class Transactions:
             report = reports.get(partition)
             if report is None:
                 report, counts[partition] = reports.setdefault(partition, _Reports()), 0
-            self._count += 1
-            waiting.append_id, waiting.last_offset = f"{self._count:x}", -1
             self._produce(producer, waiting, report.take)
             counts[partition] += len(waiting.records)
             ends.append((waiting, report, counts[partition] - 1))

@@ -34,6 +34,8 @@ from eventkit.kafka.settings import KafkaSettings
 
 _TOPIC = "topic:"
 _KEY = re.compile(r"[0-9a-f]{16}|topic:[A-Za-z0-9._-]{1,249}")
+_MOST_PARTITIONS = 100_000
+"""More than a topic can have; each is remembered."""
 _AT_ONCE = {"fetch.wait.max.ms": 5}
 """How long the end of the topic takes to be told."""
 _TWICE_IS_FINE = {"enable.idempotence": False}
@@ -170,15 +172,20 @@ class Registry:
                 int(values["partitions"]), str(values["topic_id"]), int(values["format"])
             )
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            raise NotAnEventStore(
-                f"what {self._topic} records of {name} cannot be read: {text!r:.200}"
-            ) from error
+            raise self._unreadable(name, text) from error
+        if not 1 <= record.partitions <= _MOST_PARTITIONS:
+            raise self._unreadable(name, text)
         if record.format > FORMAT:
             raise NotAnEventStore(
                 f"{name} was made by a newer eventkit (format {record.format}, this one reads up "
                 f"to {FORMAT}). Nothing was changed; upgrade eventkit."
             )
         return record
+
+    def _unreadable(self, name: str, text: str) -> NotAnEventStore:
+        return NotAnEventStore(
+            f"what {self._topic} records of {name} cannot be read: {text!r:.200}"
+        )
 
 
 def _text(data: bytes | None) -> str | None:

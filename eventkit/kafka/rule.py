@@ -148,7 +148,9 @@ class PartitionRule:
                 return ()
             head = self._head_of(aggregate_id)
         if version != head + 1:
-            self._reject(f"it begins at version {version}, the aggregate is at {head}", *append)
+            self._reject(
+                f"it begins at version {version!s:.40}, the aggregate is at {head}", *append
+            )
             return ()
         self._heads[aggregate_id] = append[-1].version
         return append

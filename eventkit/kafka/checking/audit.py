@@ -126,7 +126,7 @@ class PartitionAudit:
                 yield Finding(Kind.STRANGER, it.problem, _STRANGER, position, id_)
                 continue
             kind = Kind.DOUBLE if it.version <= self._heads.of(it.aggregate_id) else Kind.GAP
-            problem = f"version {it.version} was rejected: {rejection.reason}"
+            problem = f"version {it.version!s:.40} was rejected: {rejection.reason}"
             yield Finding(kind, problem, _SKIPPED, position, id_)
 
 

@@ -108,4 +108,7 @@ def _show(record: Record, console: Console) -> None:
 if __name__ == "__main__":
     gc.collect()
     gc.freeze()  # what was imported is no garbage; the same for all that is compared
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before the first figure, or twice
+        sys.exit(_INTERRUPTED)

@@ -28,6 +28,8 @@ _TICKS = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99)
 _DPI = 120
 _LIMITS = {KAFKA, SQLITE}
 _WIDTH = 9.0
+_NARROW = 200
+"""A log axis that spans less has more than the powers of ten on it."""
 _SAME_SCALE = 25
 """A bar that is longer than the shortest by more is left out: the others would be dots."""
 
@@ -70,7 +72,8 @@ def _ratios(figures: list[Figure]) -> Canvas | None:
     known = [it for it in figures if it.against and it.ratio > 0]
     if not known:
         return None
-    rows = {what: row for row, what in enumerate(dict.fromkeys(it.what for it in known[::-1]))}
+    names_of = list(dict.fromkeys(it.what for it in known))[::-1]
+    rows = {what: row for row, what in enumerate(names_of)}
     canvas, (axes,) = _canvas(1.6 + 0.24 * len(rows))
     axes.axvline(1, color="black", linewidth=0.8)
     wanted = [(aim.bound, rows[it.what]) for it in known for aim in it.aims if aim.of_ratio]
@@ -143,6 +146,8 @@ def _percentiles(latencies: list[Latency]) -> Canvas | None:
         axes.set_xlabel("percentile of calls")
         axes.grid(color="#dddddd", linewidth=0.6)
         _plain_numbers(axes.yaxis)
+    furthest = max(_line(it)[0][-1] for it in latencies)
+    panels[0].set_xlim(-0.05, max(furthest, _nines(90)) + 0.05)  # shared, as is the other axis
     panels[0].set_ylabel("ms (log scale)")
     _legend_above(canvas, panels[0], 4)
     return canvas
@@ -168,9 +173,16 @@ def _times(spent: list[Spent]) -> Canvas | None:
         return None
     canvas, (axes,) = _canvas(1.6 + 0.3 * len(known))
     starts = [0.0] * len(known)
-    for name, colour in zip(_parts(known), [*COLOURS[:7], _GREY], strict=False):
+    for name, colour in zip(_parts(known), COLOURS, strict=False):
         lengths = [_part(it, name, known) for it in known]
-        axes.barh(range(len(known)), lengths, 0.66, left=starts, color=colour, label=name)
+        axes.barh(
+            range(len(known)),
+            lengths,
+            0.66,
+            left=starts,
+            color=_GREY if name == REST else colour,
+            label=name,
+        )
         starts = [start + length for start, length in zip(starts, lengths, strict=True)]
     names = [f"{it.what}: {_called(it.who)}" for it in known]
     axes.set_yticks(range(len(known)), names, fontsize=8)
@@ -203,8 +215,11 @@ def _part(spent: Spent, name: str, known: list[Spent]) -> float:
 
 
 def _plain_numbers(axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: PLC0415
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
 
+    least, most = axis.get_view_interval()
+    if axis.get_scale() == "log" and most / least < _NARROW and axis.axis_name == "y":
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -50,7 +50,8 @@ class Aim:
         if found <= self.bound if self.most else found >= self.bound:
             return Verdict(holds=True, text="holds")
         off = abs(found - self.bound) / self.bound
-        return Verdict(holds=False, text=f"{off:.0%} {'over' if self.most else 'short'}")
+        how_far = f"{off:.0%}" if off >= 0.01 else "under 1%"
+        return Verdict(holds=False, text=f"{how_far} {'over' if self.most else 'short'}")
 
 
 class Figure(NamedTuple):

@@ -138,34 +138,42 @@ def _order(ops: Iterable[Op]) -> Iterable[Violation]:
 
 def _reads(history: History, final: Final) -> Iterable[Violation]:
     """A read shows what is there, and all that was acknowledged before from the same index."""
-    told = Told(history)
+    told, shown = Told(), Told()
+    for op in history.ops.values():
+        if op.status is Status.DONE:
+            told.add(op.index, op.aggregate, op.ended, op.version)
     for read in history.reads:
-        last = read.first + len(read.tokens) - 1
-        there = tuple(final.get(read.aggregate, ())[read.first - 1 : last])
+        shown.add(read.index, read.aggregate, read.ended, read.last)
+    for read in history.reads:
+        there = tuple(final.get(read.aggregate, ())[read.first - 1 : read.last])
         if there != read.tokens:
             yield Violation("no reader sees what another does not", f"{read}, there is {there}")
         newest = told.newest(read.index, read.aggregate, read.began)
-        if last < newest:
+        if read.last < newest:
             yield Violation("what was acknowledged can be read at once", f"{read}: not {newest}")
+        newest = shown.newest(read.index, read.aggregate, read.began)
+        if read.last < newest:
+            yield Violation("reads do not go back", f"{read}: not {newest}")
 
 
 class Told:
-    """Which version of an aggregate was acknowledged, by when, to those who share an index."""
+    """Which version of an aggregate was told, by when, to those who share an index."""
 
-    def __init__(self, history: History) -> None:
-        told: dict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
-        for op in history.ops.values():
-            if op.status is Status.DONE:
-                told[op.index, op.aggregate].append((op.ended, op.version))
-        self._ended: dict[tuple[str, str], list[float]] = {}
-        self._newest: dict[tuple[str, str], list[int]] = {}
-        for key, some in told.items():
-            some.sort()
-            self._ended[key] = [ended for ended, _ in some]
-            self._newest[key] = list(accumulate((version for _, version in some), max))
+    def __init__(self) -> None:
+        self._added: dict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
+        self._sorted: dict[tuple[str, str], tuple[list[float], list[int]]] = {}
+
+    def add(self, index: str, aggregate: str, ended: float, version: int) -> None:
+        """Note what was told; before anything is asked."""
+        self._added[index, aggregate].append((ended, version))
 
     def newest(self, index: str, aggregate: str, moment: float) -> int:
-        """The highest version that was acknowledged before a moment, or 0."""
+        """The highest version that was told before a moment, or 0."""
         key = (index, aggregate)
-        number = bisect_left(self._ended.get(key, ()), moment)
-        return self._newest[key][number - 1] if number else 0
+        if key not in self._sorted:
+            some = sorted(self._added.get(key, ()))
+            versions = list(accumulate((version for _, version in some), max))
+            self._sorted[key] = ([ended for ended, _ in some], versions)
+        ended, versions = self._sorted[key]
+        number = bisect_left(ended, moment)
+        return versions[number - 1] if number else 0

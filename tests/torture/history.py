@@ -65,6 +65,12 @@ class Read:
     aggregate: str
     first: int
     tokens: tuple[str, ...]
+    ended: float = 0.0
+
+    @property
+    def last(self) -> int:
+        """The highest version that it showed."""
+        return self.first + len(self.tokens) - 1
 
 
 @dataclass
@@ -90,7 +96,7 @@ class History:
                 self.reads.append(
                     Read(
                         line["client"], index, line["began"], line["aggregate"], line["first"],
-                        tuple(line["tokens"]),
+                        tuple(line["tokens"]), line["at"],
                     )
                 )  # fmt: skip
             case "broken":

@@ -146,6 +146,7 @@ def _counts(history: History, models: ModelHistory, outputs: Sequence[Path]) -> 
     found["model observations"] = len(models.seen)
     found["own writes read"] = len(models.waited)
     found["folds with snapshots"] = len(models.folded)
+    found["looks at subscriptions"] = len(models.streamed)
     found["worker starts"] = models.others["worker"]
     found["own writes not waited for"] = models.others["not waited"]
     for operation in models.operations:

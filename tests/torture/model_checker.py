@@ -7,8 +7,16 @@ from itertools import pairwise
 
 from tests.torture.checker import Entry, Told, Violation
 from tests.torture.domain import chained
-from tests.torture.history import History
-from tests.torture.model_history import Checkpoint, Folded, ModelHistory, Operation, Seen, Waited
+from tests.torture.history import History, Status
+from tests.torture.model_history import (
+    Checkpoint,
+    Folded,
+    ModelHistory,
+    Operation,
+    Seen,
+    Streamed,
+    Waited,
+)
 from tests.torture.read_models import Row, Sums
 
 _MOMENT = 1.0
@@ -32,6 +40,7 @@ class Prefixes:
         self.chains: dict[str, list[str]] = defaultdict(lambda: [""])
         self.last: dict[int, int] = {}
         self._offsets: dict[int, list[int]] = defaultdict(list)
+        self._ids: dict[int, list[str]] = defaultdict(lambda: [""])
         self._sums: dict[int, list[Sums]] = defaultdict(lambda: [Sums()])
         for entry in sorted(view, key=lambda it: it.place):
             self._take(entry)
@@ -45,6 +54,8 @@ class Prefixes:
         self.rows[entry.aggregate] = row
         sums.append((sums[-1] if before is None else sums[-1].minus(before)).plus(row))
         self._offsets[partition].append(offset)
+        ids = self._ids[partition]
+        ids.append(chained(ids[-1], entry.event_id))
         self.last[partition] = offset
 
     def at(self, checkpoint: Checkpoint) -> Sums:
@@ -54,6 +65,12 @@ class Prefixes:
             number = bisect_right(self._offsets[partition], offset)
             found = found.and_(self._sums[partition][number])
         return found
+
+    def streamed_to(self, partition: int, offset: int) -> tuple[int, int, str]:
+        """What a subscription has shown when it is there: offset, number and chain of events."""
+        number = bisect_right(self._offsets[partition], offset)
+        at = self._offsets[partition][number - 1] if number else -1
+        return at, number, self._ids[partition][number]
 
 
 def check_models(found: ModelHistory, history: History, view: Sequence[Entry]) -> list[Violation]:
@@ -72,6 +89,7 @@ def check_models(found: ModelHistory, history: History, view: Sequence[Entry]) -
         *_own_writes(found),
         *_snapshots(found.folded, prefixes),
         *_fresh(found.folded, history),
+        *_streams(found.streamed, prefixes),
         *_ends(found.ends),
     ]
 
@@ -185,11 +203,24 @@ def _snapshots(folded: Iterable[Folded], prefixes: Prefixes) -> Iterable[Violati
 
 def _fresh(folded: Iterable[Folded], history: History) -> Iterable[Violation]:
     """A snapshot hides nothing that was acknowledged before, from the same index."""
-    told = Told(history)
+    told = Told()
+    for op in history.ops.values():
+        if op.status is Status.DONE:
+            told.add(op.index, op.aggregate, op.ended, op.version)
     for it in folded:
         newest = told.newest(it.index, it.aggregate, it.began)
         if it.asked is None and it.version < newest:
             yield Violation("what was acknowledged can be read at once", f"{it}: not {newest}")
+
+
+def _streams(streamed: Iterable[Streamed], prefixes: Prefixes) -> Iterable[Violation]:
+    """A subscription skips nothing, repeats nothing and keeps the order."""
+    for it in streamed:
+        for partition, shown in it.shown.items():
+            wanted = prefixes.streamed_to(partition, shown[0])
+            if shown != wanted:
+                what = f"{it.client}, partition {partition}: {shown}, the log says {wanted}"
+                yield Violation("a subscription shows each event once, in order", what)
 
 
 def _ends(ends: Iterable[tuple[str, str, str]]) -> Iterable[Violation]:

@@ -86,6 +86,14 @@ class Folded:
 
 
 @dataclass(frozen=True)
+class Streamed:
+    """What a subscription has shown: by partition the last offset, how many events, their chain."""
+
+    client: str
+    shown: Mapping[int, tuple[int, int, str]]
+
+
+@dataclass(frozen=True)
 class Operation:
     """A command of the operator."""
 
@@ -99,11 +107,12 @@ class Operation:
 
 @dataclass
 class ModelHistory:
-    """All of it; `broken` are errors that nobody should ever get."""
+    """All of it; `ends` are workers that gave up, with the error and its text."""
 
     seen: list[Seen] = field(default_factory=list)
     waited: list[Waited] = field(default_factory=list)
     folded: list[Folded] = field(default_factory=list)
+    streamed: list[Streamed] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     ends: list[tuple[str, str, str]] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
@@ -122,6 +131,9 @@ class ModelHistory:
                         line["version"], line["events"], line["chain"],
                     )
                 )  # fmt: skip
+            case "streamed":
+                shown = {it[0]: (it[1], it[2], it[3]) for it in line["shown"]}
+                self.streamed.append(Streamed(line["client"], shown))
             case "operation":
                 self.operations.append(
                     Operation(

@@ -32,7 +32,7 @@ def history(**changed: Op) -> History:
         "lost": op("lost", 1, 0, "e", status=Status.FAILED, began=4.0, ended=5.0),
         "killed": op("killed", 3, 0, "f", status=Status.PENDING, began=4.0, ended=0.0),
     }
-    reads = [Read("c1", "index", 4.0, "note-1", 2, ("b", "c"))]
+    reads = [Read("c1", "index", 4.0, "note-1", 2, ("b", "c"), 4.5)]
     return History(ops | changed, reads)
 
 
@@ -102,6 +102,14 @@ def test_a_read_that_is_wrong_is_found(wrong: str) -> None:
     found = history()
     found.reads.append(Read("c1", "index", 4.0, "note-1", 2, tokens))
     assert promises(found) == {promise}
+
+
+def test_a_read_that_shows_less_than_one_before_is_found() -> None:
+    found = history(second=op("second", None, 3, "b", "c", index="other"))
+    found.reads.append(Read("c1", "index", 5.0, "note-1", 1, ("a",), 5.5))
+    assert promises(found) == {"reads do not go back"}
+    found.reads[-1] = Read("c1", "another", 5.0, "note-1", 1, ("a",), 5.5)
+    assert promises(found) == set()
 
 
 def test_readers_that_differ_are_found() -> None:

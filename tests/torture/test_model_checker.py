@@ -10,7 +10,15 @@ from tests.torture.checker import Entry
 from tests.torture.domain import chained
 from tests.torture.history import History, Op, Status
 from tests.torture.model_checker import check_models, check_rows
-from tests.torture.model_history import Folded, ModelHistory, Operation, Seen, Standing, Waited
+from tests.torture.model_history import (
+    Folded,
+    ModelHistory,
+    Operation,
+    Seen,
+    Standing,
+    Streamed,
+    Waited,
+)
 from tests.torture.read_models import Row, Sums, summed
 
 
@@ -150,6 +158,22 @@ def test_a_snapshot_that_differs_is_found(wrong: str) -> None:
     assert promises(folded=[FOLDED]) == set()
     (found,) = promises(folded=[dataclasses.replace(FOLDED, **changed)])  # type: ignore[arg-type]
     assert found.startswith(promise)
+
+
+WRONG_STREAMS = {
+    "skipped": (2, 1, chain("b")),
+    "shown twice": (2, 3, chain("a", "b", "b")),
+    "in another order": (2, 2, chain("b", "a")),
+    "not there": (1, 2, chain("a", "x")),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_STREAMS)
+def test_a_subscription_that_is_wrong_is_found(wrong: str) -> None:
+    sound = Streamed("v0", {0: (2, 2, chain("a", "b")), 1: (0, 1, chain("c"))})
+    assert promises(streamed=[sound]) == set()
+    wrongly = Streamed("v0", {0: WRONG_STREAMS[wrong]})
+    assert promises(streamed=[wrongly]) == {"a subscription shows each event once, in order"}
 
 
 def test_a_worker_that_gives_up_for_what_does_not_pass_is_found() -> None:

@@ -1,4 +1,6 @@
-"""A process that reads read models while they change, and its own writes in them, until SIGTERM.
+"""A process that reads read models while they change, its own writes in them, and a subscription.
+
+It ends with SIGTERM.
 
 python -m tests.torture.visitor URL INDEX LOG NAME SEED PROJECTION=MODELS ...
 """
@@ -30,6 +32,7 @@ from tests.torture.client import FEW, MANY, PATIENCE
 from tests.torture.domain import CATEGORY, Jotted, Note
 from tests.torture.history import History, Log, Op, lines_of, resumed
 from tests.torture.read_models import live_of, row_of, rows_of, standing, summed
+from tests.torture.subscriber import Subscriber
 
 _SNAPSHOT_EVERY = 5
 _WAIT = 3.0
@@ -184,6 +187,8 @@ def main() -> None:
                 called = f"{name}.{seed}.{incarnation}.{number}{does}"
                 visitor = Visitor(store, log, called, projection, where)
                 threads.append(threading.Thread(target=visitor.run, args=(mine,)))
+        subscriber = Subscriber(store, log, stop, f"{name}.{seed}.{incarnation}")
+        threads.append(threading.Thread(target=subscriber.run))
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -137,6 +137,13 @@ class Group:
         with self._changed:
             self._done.update(offsets)
 
+    def trouble(self) -> str | None:
+        """Why the brokers did not answer when they were last asked for the group; None if they did.
+
+        That may pass; the partitions stay with this member meanwhile.
+        """
+        return None if self._neighbours is None else self._neighbours.trouble
+
     def close(self) -> None:
         """Commit, and leave the group; again does nothing."""
         with self._changed:

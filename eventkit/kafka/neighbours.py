@@ -49,6 +49,9 @@ class _Other(NamedTuple):
 class Neighbours:
     """Looks at the members of a group.
 
+    Attributes:
+        trouble: why the last look failed, as one does while no broker answers; None if it did not.
+
     Parameters:
         settings: how to connect.
         group: its name.
@@ -56,12 +59,14 @@ class Neighbours:
     """
 
     def __init__(self, settings: KafkaSettings, group: str, database: str) -> None:
+        self._settings = settings
         self._group = group
         self._database = database
         self._admin = settings.opened(AdminClient, settings.admin())
         self._answer: Future[Any] | None = None
         self._next = 0.0
         self._may_look = True
+        self.trouble: str | None = None
 
     def client_id(self, of: str) -> str:
         """A client id that tells the others which database this is."""
@@ -114,7 +119,10 @@ class Neighbours:
         try:
             members = answer.result().members
         except KafkaException as error:
-            if is_not_allowed(error):
+            if not is_not_allowed(error):
+                why = self._settings.masked(said(error.args[0]))
+                self.trouble = f"the consumer group {self._group} is out of reach: {why}"
+            else:
                 self._may_look = False
                 log.warning(
                     "nobody looks whether workers with another database of read models are in the "
@@ -123,6 +131,7 @@ class Neighbours:
                     said(error.args[0]),
                 )
             return []
+        self.trouble = None
         found = ((_DATABASE.search(it.client_id), it) for it in members)
         return [
             _Other(match[1], it.client_id, it.host)

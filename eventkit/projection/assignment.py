@@ -29,6 +29,10 @@ class Assignment(Protocol):
         """Tell others, such as tools that show lag, how far the worker is; returns at once."""
         ...
 
+    def trouble(self) -> str | None:
+        """What keeps the worker from hearing of the others at the moment; None if nothing does."""
+        ...
+
     def close(self) -> None:
         """Let go of all; others may have them at once."""
         ...
@@ -51,6 +55,10 @@ class Fixed:
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """There is nobody to tell."""
 
+    def trouble(self) -> str | None:
+        """There is nobody to hear of."""
+        return None
+
     def close(self) -> None:
         """There is nobody to tell."""
 
@@ -62,6 +70,9 @@ class Membership(Protocol):
         """See `Assignment`."""
 
     def commit(self, offsets: Mapping[tuple[str, int], int], /) -> None:
+        """See `Assignment`."""
+
+    def trouble(self) -> str | None:
         """See `Assignment`."""
 
     def close(self) -> None:
@@ -93,6 +104,10 @@ class Shared:
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """See `Assignment.commit`."""
         self._membership.commit({(it.topic, it.number): to for it, to in offsets.items()})
+
+    def trouble(self) -> str | None:
+        """See `Assignment.trouble`."""
+        return self._membership.trouble()
 
     def close(self) -> None:
         """See `Assignment.close`."""

@@ -7,9 +7,10 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import closing, suppress
 
-from eventkit.errors import CheckpointMoved, EventkitError, ReadModelError
+from eventkit.errors import CategoryAdded, CheckpointMoved, EventkitError, ReadModelError
 from eventkit.projection.assignment import Assignment
 from eventkit.projection.database_id import database_id
 from eventkit.projection.patience import Patience
@@ -59,6 +60,7 @@ class Follower:
         self._read = 0
         self._told_at = time.monotonic()
         self._told: dict[Partition, int] = {}
+        self._noted: BaseException | None = None
 
     def run(self) -> int:
         """Follow until `stop` is set; returns how many events were handled.
@@ -74,6 +76,12 @@ class Follower:
             with closing(assignment):
                 worker.take(())
                 self._follow(worker, assignment)
+        except CategoryAdded:
+            raise  # it is no failure: the worker comes back
+        except Exception as error:
+            if error is not self._noted:
+                note_failure(worker, self._models, worker.offsets or worker.partitions, error)
+            raise
         finally:
             with suppress(ReadModelError), self._models.writing() as connection:
                 worker.reports.leave(connection, worker.offsets)
@@ -85,7 +93,7 @@ class Follower:
             seen = self._source.state()
             moved = self._round(worker, assignment)
             worker.finish(ends)
-            self._tell(worker)
+            self._tell(worker, assignment.trouble())
             if not moved:
                 self._source.wait(seen, self._stop)
 
@@ -112,8 +120,8 @@ class Follower:
             worker.refresh()
             return True
         except EventkitError as error:
-            with suppress(ReadModelError), self._models.writing() as connection:
-                worker.reports.fail(connection, partition, str(error))
+            note_failure(worker, self._models, [partition], error)
+            self._noted = error
             raise
         if events is None:
             return False
@@ -124,7 +132,7 @@ class Follower:
             self._meter.show(self._read, self._read + left)
         return True
 
-    def _tell(self, worker: Worker) -> None:
+    def _tell(self, worker: Worker, trouble: str | None) -> None:
         """Report now and then who works here and how fast; that it fails does no harm."""
         now = time.monotonic()
         seconds = now - self._told_at
@@ -135,7 +143,7 @@ class Follower:
             for it in worker.offsets
         }
         with suppress(ReadModelError), self._models.writing() as connection:
-            worker.reports.tell(connection, _worker_name(), rates)
+            worker.reports.tell(connection, worker_name(), rates, trouble)
         self._told_at = now
         self._told = {it: worker.handled[it] for it in worker.offsets}
 
@@ -145,5 +153,26 @@ def group_of(projection: Projection) -> str:
     return f"{projection.group or projection.name}.v{projection.version}"
 
 
-def _worker_name() -> str:
+def worker_name() -> str:
+    """Host and process."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def note_failure(
+    worker: Worker, models: ReadModels, partitions: Iterable[Partition], error: Exception
+) -> None:
+    """Leave for the status why a worker ended; where the database is the reason, it cannot."""
+    told = str(error) if isinstance(error, EventkitError) else f"{type(error).__name__}: {error}"
+    with suppress(ReadModelError), models.writing() as connection:
+        worker.reports.fail(connection, worker_name(), partitions, told)
+
+
+def note_recovery(worker: Worker, models: ReadModels) -> None:
+    """Let the status forget why a worker ended before."""
+    with suppress(ReadModelError):
+        with models.connect() as connection:
+            reports = worker.reports.read(connection)
+        failed = [it for it in worker.offsets if it in reports and reports[it].error is not None]
+        if failed:
+            with models.writing() as connection:
+                worker.reports.recover(connection, failed)

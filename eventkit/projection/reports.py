@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -97,24 +97,54 @@ class Reports:
                 place = {"topic": partition.topic, "partition": partition.number}
                 connection.execute(insert(_REPORTS).values(**self._key, **place, **row))
 
-    def tell(self, connection: Connection, worker: str, rates: Mapping[Partition, float]) -> None:
-        """Say who works on partitions, how fast, and that there is no error any more."""
+    def tell(
+        self,
+        connection: Connection,
+        worker: str,
+        rates: Mapping[Partition, float],
+        trouble: str | None = None,
+    ) -> None:
+        """Say who works on partitions, how fast, and what is in the way; else there is no error.
+
+        Parameters:
+            connection: to the database.
+            worker: its name.
+            rates: events per second, by partition.
+            trouble: that does not stop the worker.
+        """
         now = datetime.now(UTC).replace(tzinfo=None)
+        error = None if trouble is None else trouble[:_LONGEST]
+        error_at = None if trouble is None else now
         for partition, rate in rates.items():
             connection.execute(
                 update(_REPORTS)
                 .where(self._of(partition), _REPORTS.c.build == self._build)
-                .values(worker=worker, rate=rate, reported_at=now, error=None, error_at=None)
+                .values(worker=worker, rate=rate, reported_at=now, error=error, error_at=error_at)
             )
 
-    def fail(self, connection: Connection, partition: Partition, error: str) -> None:
-        """Say why a partition cannot go on."""
+    def fail(
+        self, connection: Connection, worker: str, partitions: Iterable[Partition], error: str
+    ) -> None:
+        """Say why a worker ended, at those of the partitions on which no other one works."""
         now = datetime.now(UTC).replace(tzinfo=None)
-        connection.execute(
-            update(_REPORTS)
-            .where(self._of(partition), _REPORTS.c.build == self._build)
-            .values(worker=None, rate=0.0, error=error[:_LONGEST], error_at=now)
-        )
+        table = _REPORTS.c
+        is_free = (table.worker == None) | (table.worker == worker)  # noqa: E711 - SQL
+        is_free |= table.reported_at < now - timedelta(seconds=_CURRENT)
+        for partition in partitions:
+            connection.execute(
+                update(_REPORTS)
+                .where(self._of(partition), table.build == self._build, is_free)
+                .values(worker=None, rate=0.0, error=error[:_LONGEST], error_at=now)
+            )
+
+    def recover(self, connection: Connection, partitions: Iterable[Partition]) -> None:
+        """Say that partitions went on, and that there is no error any more."""
+        for partition in partitions:
+            connection.execute(
+                update(_REPORTS)
+                .where(self._of(partition), _REPORTS.c.build == self._build)
+                .values(error=None, error_at=None)
+            )
 
     def leave(self, connection: Connection, partitions: Mapping[Partition, object]) -> None:
         """Say that nobody works on partitions any more."""

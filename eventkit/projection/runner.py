@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from eventkit.errors import CheckpointMoved, InvalidProjection
 from eventkit.events import Position
-from eventkit.projection.follower import Follower
+from eventkit.projection.follower import Follower, note_failure, note_recovery
+from eventkit.projection.partition import Partition
 from eventkit.projection.progress import Meter, Report
 from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
@@ -78,6 +80,21 @@ class Runner:
         total = sum(ends.values()) - sum(worker.offsets.values())
         meter = Meter(progress)
         meter.show(0, total)
+        try:
+            self._catch_up(worker, ends, lambda left: meter.show(total - left, total))
+            worker.finish(everything)
+            worker.act_on_all()
+        except Exception as error:
+            note_failure(worker, self._models, worker.offsets, error)
+            raise
+        note_recovery(worker, self._models)
+        return worker.handled.total()
+
+    @staticmethod
+    def _catch_up(
+        worker: Worker, ends: Mapping[Partition, int], report: Callable[[int], None]
+    ) -> None:
+        """Up to the ends; reports how much is left of the log."""
         for partition, end in ends.items():
             while worker.offsets[partition] < end:
                 try:
@@ -85,11 +102,7 @@ class Runner:
                 except CheckpointMoved as moved:
                     _LOG.info("%s It goes on from where the other one is.", moved)
                     worker.refresh()
-                left = sum(max(0, ends[part] - worker.offsets[part]) for part in ends)
-                meter.show(total - left, total)
-        worker.finish(everything)
-        worker.act_on_all()
-        return worker.handled.total()
+                report(sum(max(0, ends[part] - worker.offsets[part]) for part in ends))
 
     def follow(self, stop: threading.Event, progress: Report | None = None) -> int:
         """Catch up, and go on with each new event, until `stop` is set.

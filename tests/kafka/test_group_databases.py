@@ -68,6 +68,8 @@ def test_a_worker_with_another_database_refuses_to_start_and_the_first_goes_on(
     assert "Set group = '...'" in said
     with following(Runner(Ledger(), log.store, other)) as future, pytest.raises(GroupTaken):
         future.result(SECONDS)
+    part, *_ = Runner(Ledger(), log.store, other).status().partitions
+    assert "writes into another database" in (part.error or "")
     assert log.is_shared(1)
     until(log.is_current)
     assert log.workers.end(first) == [0]

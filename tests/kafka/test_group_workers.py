@@ -1,8 +1,11 @@
 """Workers share the partitions: whatever dies, freezes or restarts, each event counts once."""
 
 import signal
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,12 +13,13 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
 from eventkit.errors import RebuildNeeded
+from eventkit.kafka import neighbours
 from eventkit.kafka.cluster import Cluster as Connection
 from eventkit.kafka.names import Names
 from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.store import KafkaStore
 from eventkit.kafka.topics import Topics
-from eventkit.projection import ReadModels, Runner
+from eventkit.projection import ReadModels, Runner, follower
 from tests.kafka.conftest import QUICK
 from tests.kafka.ledger import Ledger, folded, held
 from tests.kafka.worker_kit import SECONDS, Workers, fill, growing, handled, is_current, until
@@ -133,6 +137,35 @@ def test_whatever_dies_or_freezes_each_event_counts_once(breakable: Log, broker:
     assert log.workers.end(frozen, third) == [0, 0]
     assert held(log.models) == folded(log.store)
     assert log.handled() == len(folded(log.store)["journal"])
+
+
+def test_a_group_that_is_out_of_reach_is_told_by_the_status_until_it_is_back(
+    broker: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "_AGAIN", 0.2)
+    monkeypatch.setattr(neighbours, "_TIMEOUT", 1.0)
+    monkeypatch.setattr(follower, "_TELL", 0.2)
+    log = Log(broker.bootstrap, f"sqlite:///{tmp_path}/read-models.db", tmp_path)
+    runner, stop = Runner(Ledger(), log.store, log.models), threading.Event()
+    fill(log.store, ACCOUNTS, rounds=1)
+
+    def told() -> list[bool]:
+        parts = runner.status().partitions
+        return [part.worker is not None and "out of reach" in (part.error or "") for part in parts]
+
+    with ThreadPoolExecutor(1) as threads, closing(log):
+        future = threads.submit(runner.follow, stop)
+        try:
+            until(log.is_current)
+            broker.pause(1)
+            until(lambda: all(told()))
+            broker.resume(1)
+            until(lambda: not any(told()))
+            assert not future.done()
+        finally:
+            broker.resume(1)
+            stop.set()
+            future.result(SECONDS)
 
 
 def test_those_who_work_outside_the_group_are_no_danger(log: Log) -> None:

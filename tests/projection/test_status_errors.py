@@ -1,0 +1,93 @@
+"""The errors that the status tells: of workers that ended, until one goes on."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from eventkit import RecordedEvent
+from eventkit.errors import HandlerFailed, StoreUnavailable
+from eventkit.projection import ReadModels, Runner, Transaction
+from eventkit.projection.follower import note_failure
+from eventkit.projection.source import SqliteSource
+from eventkit.projection.worker import Worker
+from eventkit.sqlite import SqliteStore
+from tests.projection.accounts import Balances, fill
+from tests.projection.test_running import until
+
+
+@pytest.fixture
+def runner(store: SqliteStore, models: ReadModels) -> Runner:
+    return Runner(Balances(), store, models)
+
+
+@contextmanager
+def following(runner: Runner) -> Iterator[Future[int]]:
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        try:
+            yield threads.submit(runner.follow, stop)
+        finally:
+            stop.set()
+
+
+def test_the_error_of_a_run_stays_in_the_status_until_one_goes_through(
+    store: SqliteStore, models: ReadModels, runner: Runner
+) -> None:
+    class Stopping(Balances):
+        on_failure = "stop"
+
+        def note(self, _recorded: RecordedEvent, _tx: Transaction) -> None:
+            raise RuntimeError("out of paper")
+
+    fill(store, accounts=2)
+    with pytest.raises(HandlerFailed):
+        Runner(Stopping(), store, models).run()
+    (part,) = runner.status().partitions
+    assert (part.state, "out of paper" in (part.error or "")) == ("failed", True)
+    runner.run()
+    (part,) = runner.status().partitions
+    assert (part.state, part.error, part.error_at) == ("current", None, None)
+
+
+def test_a_log_that_cannot_be_followed_any_more_is_told_by_the_status(
+    store: SqliteStore, models: ReadModels, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = threading.Event()
+
+    def state(_source: SqliteSource) -> None:
+        if dead.is_set():
+            raise StoreUnavailable("the log cannot be followed: the index is gone")
+
+    fill(store, accounts=2)
+    monkeypatch.setattr(SqliteSource, "state", state)
+    with following(runner) as future:
+        until(lambda: models.exists() and runner.status().partitions[0].state == "current")
+        dead.set()
+        with pytest.raises(StoreUnavailable):
+            future.result(10)
+    (part,) = runner.status().partitions
+    assert (part.state, part.worker) == ("failed", None)
+    assert part.error == "the log cannot be followed: the index is gone"
+    dead.clear()
+    with following(runner):
+        until(lambda: runner.status().partitions[0].state == "current")
+
+
+def test_the_error_of_one_who_ends_is_not_told_of_what_another_works_on(
+    store: SqliteStore, models: ReadModels
+) -> None:
+    fill(store, accounts=2)
+    worker = Worker(Balances(), SqliteSource(store), models)
+    with models.writing() as connection:
+        worker.reports.tell(connection, "elsewhere:1", dict.fromkeys(worker.partitions, 1.0))
+    note_failure(worker, models, worker.partitions, ValueError("out of paper"))
+    (part,) = Runner(Balances(), store, models).status().partitions
+    assert (part.worker, part.error) == ("elsewhere:1", None)
+    with models.writing() as connection:
+        worker.reports.leave(connection, dict.fromkeys(worker.partitions))
+    note_failure(worker, models, worker.partitions, ValueError("out of paper"))
+    (part,) = Runner(Balances(), store, models).status().partitions
+    assert part.error == "ValueError: out of paper"

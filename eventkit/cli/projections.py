@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from eventkit.cli.following import follow
 from eventkit.cli.interrupts import Interrupts
 from eventkit.cli.options import Json
 from eventkit.cli.output import complain, instant, say, say_json, show_table
+from eventkit.cli.parking import parking_told
 from eventkit.cli.progress import events_progress, reporting
 from eventkit.cli.session import Session, session_of
 from eventkit.cli.workers import Place, run_workers
@@ -84,16 +85,33 @@ def run(
     through the consumer group NAME.vVERSION: start as many as you like, anywhere. SIGTERM ends one
     after the batch at work. When one of the processes of --workers fails, all end with its code.
 
+    Without --follow the exit code is 1 if events were parked, and all others are in the read model.
+    With it, parked events end nothing: watch the command status.
+
     Example: eventkit --app projections.permits projection run open_permits
     """
     session = session_of(context)
-    if workers > 1:
-        arguments = [*(names or []), *["--follow"] * follow_log, *["--json"] * as_json]
-        run_workers(session, ["projection", "run", *arguments], workers)
-        return
+    chosen = _chosen(session, names)
+    alone = not follow_log and place is None
+    with parking_told(session.read_models_url, chosen) if alone else nullcontext():
+        if workers > 1:
+            arguments = [*(names or []), *["--follow"] * follow_log, *["--json"] * as_json]
+            run_workers(session, ["projection", "run", *arguments], workers)
+        else:
+            _run_all(session, chosen, place, follow_log=follow_log, as_json=as_json)
+
+
+def _run_all(
+    session: Session,
+    projections: Sequence[Projection],
+    place: Place | None,
+    *,
+    follow_log: bool,
+    as_json: bool,
+) -> None:
     who = "" if place is None else f"worker {place.number}: "
     while True:
-        with _runners(session, _chosen(session, names)) as runners:
+        with _runners(session, projections) as runners:
             try:
                 handled = _run(session, runners, place, follow_log=follow_log)
             except CategoryAdded as added:
@@ -148,11 +166,14 @@ def rebuild(
     it with the live one (diff), let readers have it (switch), go back (rollback), or remove it
     (drop). Interrupted, it goes on when it is called again.
 
+    The exit code is 1 if events were parked, and all others are in the read model.
+
     Example: eventkit --app projections.permits projection rebuild open_permits
     """
     session = session_of(context)
-    with _runners(session, _chosen(session, [name])) as runners:
-        rebuilt = Runner.rebuild_beside if beside else Runner.rebuild
+    chosen = _chosen(session, [name])
+    rebuilt = Runner.rebuild_beside if beside else Runner.rebuild
+    with parking_told(session.read_models_url, chosen), _runners(session, chosen) as runners:
         _show_handled(runners, _one_by_one(runners, rebuilt), as_json=as_json)
 
 

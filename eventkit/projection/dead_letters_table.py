@@ -261,6 +261,18 @@ def count_parked(connection: Connection, projection: str, version: int) -> Mappi
     return Counter({Partition(*there): count for *there, count in connection.execute(found)})
 
 
+def count_parked_since(
+    connection: Connection, projections: Collection[str], moment: datetime
+) -> int:
+    """How many events of projections were parked since a moment, and still are."""
+    if not inspect(connection).has_table(_LETTERS.name):
+        return 0
+    since = moment.astimezone(UTC).replace(tzinfo=None)
+    theirs = _LETTERS.c.projection.in_(projections)
+    found = select(func.count()).where(theirs, _LETTERS.c.parked_at >= since, _IS_OPEN)
+    return int(connection.execute(found).scalar_one())
+
+
 def forget_parked(connection: Connection, projection: str, version: int) -> None:
     """Remove the letters of a build that goes away; the record of what was discarded stays."""
     mine = (_LETTERS.c.projection == projection) & (_LETTERS.c.version == version)

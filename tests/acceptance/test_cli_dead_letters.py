@@ -22,9 +22,10 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     cli("import", cli.file("log.jsonl", arrivals + departures))
     told = cli("projection", "run")
     assert (told.code, told.out) == (
-        0,
+        1,
         "presence: 5 events handled; ready, at position 8 of 8; 3 parked, see dead-letters list\n",
     )
+    assert told.err.startswith("3 event(s) were parked; the read models lack them.")
     yield cli
     cli.close()
 
@@ -34,6 +35,22 @@ def parked(cli: Cli) -> list[tuple[int, str, int, str]]:
         (it["number"], it["aggregate_id"], it["aggregate_version"], it["state"])
         for it in cli("dead-letters", "list", "--json").lines
     ]
+
+
+def test_the_exit_code_tells_of_events_that_were_parked_by_this_command(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = cli("projection", "run")
+    assert (again.code, again.err) == (0, "")
+    cli("import", cli.file("more.jsonl", [event(20, subject="guest-3", type="GuestLeft", data={})]))
+    behind = cli("projection", "run", "--json")
+    assert (behind.code, behind.lines[0]["handled"], behind.lines[0]["parked"]) == (1, 0, 4)
+    assert behind.err.startswith("1 event(s) were parked;")
+    rebuilt = cli("projection", "rebuild", "presence")
+    assert (rebuilt.code, rebuilt.err.startswith("4 event(s) were parked;")) == (1, True)
+    monkeypatch.setattr(poisoned, "BROKEN", set())
+    mended = cli("projection", "rebuild", "presence")
+    assert (mended.code, mended.err) == (0, "")
 
 
 def test_parked_events_are_listed(cli: Cli) -> None:
@@ -77,7 +94,7 @@ def test_an_event_that_cannot_be_read_is_parked_shown_and_discarded(cli: Cli) ->
         "WHERE aggregate_id = 'guest-9' AND version = 1",
     )
     told = cli("projection", "run")
-    assert (told.code, told.err) == (0, "")
+    assert (told.code, told.err.startswith("2 event(s) were parked;")) == (1, True)
     number = next(it[0] for it in parked(cli) if it[1] == "guest-9" and it[3] == "failed")
     for other in (cli, Cli(cli.folder, app=None)):
         (shown,) = other("dead-letters", "show", str(number), "--json").lines

@@ -37,12 +37,26 @@ def say_json(value: object) -> None:
 
 
 def write_lines(lines: Iterable[bytes]) -> None:
-    """Lines of bytes on standard output, as they come."""
+    """Lines of JSON on standard output, as they come."""
     sys.stdout.flush()
-    write = sys.stdout.buffer.write
+    write, shown = sys.stdout.buffer.write, sys.stdout.isatty()
     for line in lines:
-        write(line + b"\n")
+        write((_shown(line) if shown else line) + b"\n")
     sys.stdout.buffer.flush()
+
+
+def _shown(line: bytes) -> bytes:
+    """The same JSON, with what may steer a terminal as escapes: JSON lets much of it stand."""
+    text = line.decode()
+    if text.isprintable():
+        return line
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else _escaped(char) for char in text
+    ).encode()
+
+
+def _escaped(char: str) -> str:
+    return "\\u007f" if char == "\x7f" else json.dumps(char)[1:-1]
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

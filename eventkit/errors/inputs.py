@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from eventkit.errors.root import EventkitError
+
+_PASSWORD = re.compile(r"^([^:/]*://[^:/@]*):.*@", re.DOTALL)
+_SECRET = re.compile(
+    r"([?&][^=&]*(?:password|passwd|passphrase|secret|token)[^=&]*=)[^&]+", re.IGNORECASE
+)
 
 
 class InvalidInput(EventkitError, ValueError):
@@ -21,9 +28,10 @@ class InvalidAggregateId(InvalidInput):
 
 
 class InvalidUrl(InvalidInput):
-    """A store URL that leads to no store."""
+    """A store URL that leads to no store; a password in it is not told."""
 
     def __init__(self, url: str, reason: str) -> None:
+        url = _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
         super().__init__(f"{url!r} is not a store URL: {reason}")
         self.url, self.reason = url, reason
 

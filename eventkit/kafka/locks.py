@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, time
 
@@ -26,12 +28,14 @@ class FollowerLock:
         path: of the index.
 
     Raises:
-        StoreUnavailable: the lock file cannot be made.
+        StoreUnavailable: the lock file cannot be made, or somebody else may have laid out the
+            files that are there.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.with_name(path.name + ".lock")
         try:
+            _check_place(path, self.path)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise StoreUnavailable(
@@ -69,6 +73,23 @@ class FollowerLock:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _check_place(*files: Path) -> None:
+    """Refuse links and files of others in a folder where everybody may write, such as /tmp.
+
+    A link would have us write elsewhere; an index that another user made says what he likes.
+    """
+    if not files[0].parent.stat().st_mode & stat.S_IWOTH:
+        return
+    for file in files:
+        with suppress(FileNotFoundError):
+            found = file.lstat()
+            if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid():
+                raise StoreUnavailable(
+                    f"{file} is a link, or belongs to another user, in a folder where everybody "
+                    "may write. Choose a folder for the index where only you may."
+                )
 
 
 def _close_all() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from eventkit.errors import StoreUnavailable
 from eventkit.events import Position
+from eventkit.kafka import indexfile
 from eventkit.kafka.index import Partition
 from eventkit.kafka.indexfile import IndexWriter
 from eventkit.kafka.inflight import InFlight, Waiting, finish
@@ -157,9 +158,10 @@ def _index_apart() -> None:
     def apply(
         index: IndexWriter, rows: Sequence[object], progress: Mapping[Partition, Progress]
     ) -> None:
-        original(index, [], progress)
-        if rows:
-            original(index, rows, progress)
+        index._connection.executemany(
+            indexfile._MOVE, [(*at, *partition) for partition, at in progress.items()]
+        )
+        original(index, rows, progress)
 
     _put(IndexWriter, apply)
 

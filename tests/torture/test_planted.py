@@ -14,7 +14,7 @@ from tests.torture.rig import Plan, run
 
 pytestmark = [
     pytest.mark.usefixtures("kafka_address"),  # no Kafka here: said as everywhere else
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(400),
 ]
 
 TORN = "a plain consumer sees nothing that did not take effect"
@@ -40,18 +40,22 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         SHARP | {"holds": True, "failpoints": True, "steps": "abort: before"},
     ),
     "stale-heads": (TORN, SHARP),
-    "no-look-up": ("each event once", SHARP | {"failpoints": True, "steps": "acknowledge"}),
+    "no-look-up": (
+        "each event once",
+        SHARP | {"failpoints": True, "steps": "acknowledge: in the index"},
+    ),
     "error-is-refusal": (
         "what was refused is not there",
         SHARP | {"failpoints": True, "steps": "commit: after"},
     ),
     "index-apart": (
-        LOST,
+        "all readers see the same",
         SHARP | {"seconds": 15.0, "failpoints": True, "steps": "follower: in the"},
     ),
     "checkpoint-before": (FOLD, MODELS | {"steps": "projection: checkpoint moved"}),
     "checkpoint-after": (FOLD, MODELS | {"steps": "projection: before the checkpoint"}),
 }
+SEEDS = (1, 2, 3)
 ALWAYS = ("no-read-back", "early-ack", "checkpoint-before")
 
 
@@ -70,7 +74,14 @@ def test_each_bug_has_its_promise() -> None:
 )
 def test_a_planted_bug_is_found(tmp_path: Path, bug: str) -> None:
     promise, plan = CASES[bug]
-    assert promise in found(tmp_path, bug, plan)
+    broken: set[str] = set()
+    for seed in SEEDS:  # on a busy machine too little happens in some runs
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        broken |= found(folder, bug, plan, seed)
+        if promise in broken:
+            return
+    pytest.fail(f"found only {broken or 'nothing'}")
 
 
 @pytest.mark.torture

@@ -151,17 +151,16 @@ REGISTRY: dict[str, tuple[bytes | None, bytes | None]] = {
 
 
 @pytest.mark.usefixtures("store")
-@pytest.mark.parametrize("name", REGISTRY)
-def test_what_strangers_write_to_the_registry_is_passed_over(name: str, log: Damaged) -> None:
-    key, value = REGISTRY[name]
-    log.raw(log.names.registry, 0, key, value)
+def test_what_strangers_write_to_the_registry_is_passed_over(log: Damaged) -> None:
+    for key, value in REGISTRY.values():
+        log.raw(log.names.registry, 0, key, value)
     with connect(log.url) as direct:
         assert places(direct.get_events("parcel-1")) == list("abc")
 
 
 @pytest.mark.parametrize(
     "text",
-    [b"[" * 100_000, b"\x1b[31m", b'{"partitions":1e999,"topic_id":"x","format":1}', b"7", b"{}",
+    [b"[" * 100_000, b'{"partitions":1e999,"topic_id":"\x1b[31m","format":1}', b"7",
      b'{"partitions":999999999,"topic_id":"x","format":1}'],
 )  # fmt: skip
 def test_a_damaged_record_of_a_topic_is_refused_in_one_line(text: bytes, log: Damaged) -> None:

@@ -77,8 +77,6 @@ def test_settings_and_errors_show_no_secret() -> None:
     assert SECRET not in shown
     wrong = {"security.protocol": SECRET, "sasl.password": SECRET}
     with pytest.raises(EventkitError) as caught:
-        Cluster(
-            KafkaSettings("127.0.0.1:1", {"security.protocol": SECRET, "sasl.password": SECRET})
-        )
+        Cluster(KafkaSettings("127.0.0.1:1", wrong))
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     assert not isinstance(caught.value, KafkaUnavailable)

@@ -10,7 +10,7 @@ from eventkit.errors import InvalidUrl
 
 _PASSWORD = re.compile(r"(://[^:/@\s]*):[^\s'\"]*@")
 _SECRET = re.compile(
-    r"([?&][^=&\s]*(?:password|passwd|secret|token)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE
+    r"([?&][^=&\s]*(?:password|passwd|passphrase|secret|token)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE
 )
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_.]+")
 

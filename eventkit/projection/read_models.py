@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
@@ -18,8 +17,6 @@ from eventkit.projection.sqlite_database import SqliteDatabase
 from eventkit.projection.waiting import Waiting
 
 _HOW = "write sqlite:///read-models.db or postgresql://user:password@host:5432/database"
-
-_PASSWORD = re.compile(r"://[^/]*@")
 
 
 class ReadModels:
@@ -157,7 +154,7 @@ def _database(url: str, timeout: float, patience: float) -> Database:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise InvalidUrl(_PASSWORD.sub("://***@", url), _HOW) from error
+        raise InvalidUrl(url, _HOW) from error
     match parsed.get_backend_name():
         case "sqlite":
             return SqliteDatabase(parsed, timeout)

@@ -93,6 +93,7 @@ class Follower:
             seen = self._source.state()
             moved = self._round(worker, assignment)
             worker.finish(ends)
+            worker.look()
             self._tell(worker, assignment.trouble())
             if not moved:
                 self._source.wait(seen, self._stop)

@@ -34,6 +34,9 @@ _PAUSE = 0.02
 _LOOK = 0.1
 """Seconds between two looks whether the other workers are at the end of the log too."""
 
+_LOOK_FOR_SWITCH = 1.0
+"""Seconds between two looks whether another version is live by now."""
+
 _TRIES = 10
 """How often a worker looks again at once for a build that changes while it looks."""
 
@@ -72,7 +75,7 @@ class Worker:
         self._patience = Patience(models.patience, stop)
         self._wanted = filter_of(projection, source.types)
         self._limit = _FIRST
-        self._look_at = 0.0
+        self._look_at = self._switch_at = 0.0
         self.handled: Counter[Partition] = Counter()
         self.partitions = source.partitions(self._wanted)
         self.offsets: dict[Partition, int] = {}
@@ -173,6 +176,19 @@ class Worker:
             while self._effects.pending(partition, offset):
                 if not self.act(partition) and self._patience.pause(_PAUSE):
                     return
+
+    def look(self) -> None:
+        """Notice now and then that a switch made this build the live one, or another one.
+
+        Batches notice by themselves; side effects, which belong to the live build, must not wait
+        for the next one.
+        """
+        now = time.monotonic()
+        if now < self._switch_at or not effects_on(self._declared):
+            return
+        self._switch_at = now + _LOOK_FOR_SWITCH
+        if self._renamed():
+            self.refresh()
 
     def finish(self, ends: Mapping[Partition, int]) -> None:
         """Note that the end of the log was reached, if it was, by all workers together.

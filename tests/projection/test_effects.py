@@ -10,7 +10,7 @@ import pytest
 
 from eventkit import Event, RecordedEvent
 from eventkit.errors import InvalidProjection
-from eventkit.projection import DeadLetters, ReadModels, Runner, effect, worker
+from eventkit.projection import DeadLetters, ReadModels, Runner, Versions, effect, worker
 from eventkit.projection import failures as failing
 from eventkit.projection.versions import rebuild_live
 from eventkit.sqlite import SqliteStore
@@ -24,6 +24,7 @@ from tests.projection.accounts import (
     fill,
 )
 from tests.projection.test_parking import letters, places
+from tests.projection.test_running import until
 
 
 class Mailing(Balances):
@@ -319,3 +320,25 @@ def test_a_worker_killed_around_an_effect_leaves_it_to_the_next(
     for name in set(names):
         versions = [version for account, version in sent if account == name]
         assert versions == sorted(versions)
+
+
+def test_after_a_switch_the_effects_of_the_new_version_begin_without_a_new_event(
+    mailing: Mailing, store: SqliteStore, models: ReadModels
+) -> None:
+    class Mailing2(Mailing):
+        version = 2
+
+    newer, stop = Mailing2(), threading.Event()
+    runner = Runner(newer, store, models)
+    runner.rebuild_beside()
+    wanted = deposit(store, "account-1")
+    with ThreadPoolExecutor(1) as threads:
+        future = threads.submit(runner.follow, stop)
+        try:
+            until(lambda: runner.status().lag == 0)
+            assert newer.sent == []
+            Versions(mailing.name, models).switch(timeout=10)
+            until(lambda: newer.sent == wanted)
+        finally:
+            stop.set()
+            future.result(30)

@@ -8,6 +8,8 @@ from tests.model.world import Outcome, run
 
 Numbers = Sequence[int]
 
+_MOST_LINES = 120  # a run that is stuck goes on for long
+
 
 def shrink(numbers: Numbers, fails: Callable[[Numbers], bool], tries: int = 400) -> list[int]:
     """Leave out what is not needed; what cannot be left out becomes the most ordinary choice.
@@ -56,5 +58,7 @@ def shortest(numbers: Numbers, tries: int = 400) -> tuple[list[int], Outcome]:
 
 def story(outcome: Outcome) -> str:
     """The order of events, and what is wrong with it."""
-    lines = [f"{at - 100:8.3f}  {text:.200}" for at, text in outcome.events]
+    lines = [f"{at - 100:8.3f}  {text:.200}" for at, text in outcome.events[:_MOST_LINES]]
+    if len(outcome.events) > _MOST_LINES:
+        lines.append(f"          ... {len(outcome.events) - _MOST_LINES:,} more")
     return "\n".join([*lines, f"VIOLATION  {outcome.violation}"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PATIENCE = 60.0
+_GRACE = 5.0
 
 
 class Child:
@@ -64,4 +65,16 @@ def child(module: str, *arguments: object) -> Iterator[Child]:
         try:
             yield Child(process)
         finally:
-            process.kill()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    # In order if it can: a worker that is killed stays in its consumer group for a while, and the
+    # next one gets no partitions.
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -1,14 +1,13 @@
 """Who rebuilds read models and switches their versions while everything else goes wrong."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from time import monotonic, sleep
 
 from tests.torture.app_names import NAME, VERSION
 from tests.torture.history import Log
 from tests.torture.nemesis import Nemesis, Say
+from tests.torture.processes import tied
 from tests.torture.workers import Crew
 
 OPERATOR = "operator"
@@ -82,15 +81,9 @@ class Operator(Nemesis):
         """Call a command once; returns its exit code."""
         seconds = self._choose.uniform(0.5, 4) if self._choose.random() < 0.3 else _LONGEST
         began = monotonic()
-        command = [sys.executable, "-m", "tests.torture.command", "projection", what]
-        with self._output.open("ab") as output:
-            self._running = subprocess.Popen(
-                [*command, crew.name, *more],
-                stdout=output,
-                stderr=output,
-                env=self._environment(crew, version),
-            )
-            code = self._wait(seconds)
+        command = ["tests.torture.command", "projection", what, crew.name, *more]
+        self._running = tied(command, self._environment(crew, version), self._output)
+        code = self._wait(seconds)
         kind = f"{what} {more[0]}" if more else what
         self._log.say(
             "operation", what=kind, projection=crew.name, version=version, began=began, code=code
@@ -111,7 +104,6 @@ class Operator(Nemesis):
     def _environment(self, crew: Crew, version: int) -> dict[str, str]:
         setting = crew.setting
         return {
-            **os.environ,
             **setting.environment,
             NAME: crew.name,
             VERSION: str(version),

@@ -1,6 +1,5 @@
 """The processes of a run, over all their incarnations, and who starts them again."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 
 from tests.torture.checker import Violation
+from tools.broker.process import start
 
 _LOOK = 0.2
 _AGAIN = 1.0
@@ -60,13 +60,7 @@ class Process:
         if self.pid is not None:
             return
         self._started_at = monotonic()
-        with self.output.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *self.command()],
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **self._environment},
-            )
+        self._process = tied(self.command(), self._environment, self.output)
 
     def look(self) -> None:
         """Start it again if it has ended by itself, as a supervisor does."""
@@ -112,6 +106,14 @@ class Process:
             self._read += len(whole)
             self._done += whole.count(b'{"kind": "done"')
         return self._done
+
+
+def tied(
+    module: Sequence[str], environment: Mapping[str, str], output: Path
+) -> subprocess.Popen[bytes]:
+    """Start `python -m` a module, which cannot outlive this process."""
+    told = [f"{name}={value}" for name, value in environment.items()]
+    return start(["env", *told, sys.executable, "-m", *module], output)
 
 
 def drained(promise: str, processes: Sequence[Process], timeout: float) -> list[Violation]:

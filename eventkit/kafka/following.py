@@ -256,6 +256,7 @@ class Following:
     ) -> None:
         if self._in_flight:
             self._in_flight.settle(accepted, rejected)
+            self._in_flight.settle_passed(offsets)
         self._view.add_applied({part: it for part, it in offsets.items() if part in self._homes})
 
     def _later_homes(self, indexed: Iterable[Partition]) -> dict[Partition, Home]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from time import monotonic
 from uuid import UUID
 
@@ -35,6 +36,7 @@ class Waiting:
     __slots__ = (
         "aggregate_id", "append_id", "call", "deadline", "event_ids", "expected", "first_version",
         "fresh_at", "given", "last_offset", "not_before", "outcome", "partition", "records",
+        "sent_at",
     )  # fmt: skip
 
     def __init__(
@@ -60,7 +62,7 @@ class Waiting:
         self.first_version = 0
         self.last_offset = -1
         self.fresh_at = -1
-        self.not_before = 0.0
+        self.not_before = self.sent_at = 0.0
         self.outcome: Appended | EventkitError | None = None
 
     @property
@@ -180,26 +182,29 @@ class InFlight:
         self.give_back: Callable[[Sequence[Waiting]], None] = _drop
         self._lock = threading.Lock()
         self._waiting: dict[bytes, Waiting] = {}
-        self._changed_at = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, some: Iterable[Waiting]) -> None:
         """Expect the records of these appends."""
+        now = monotonic()
         with self._lock:
-            if not self._waiting:
-                self._changed_at = monotonic()
-            self._waiting.update((it.append_id.encode(), it) for it in some)
+            for it in some:
+                it.sent_at = now
+                self._waiting[it.append_id.encode()] = it
 
     def forget(self, some: Iterable[Waiting]) -> list[Waiting]:
         """Expect these no more; returns those that had no verdict yet."""
         with self._lock:
             return [it for it in some if self._waiting.pop(it.append_id.encode(), None)]
 
-    def quiet_for(self) -> float:
-        """Seconds since something was settled, or began to wait; 0 while nothing is in flight."""
-        return monotonic() - self._changed_at if self._waiting else 0.0
+    def older_than(self, seconds: float) -> list[Waiting]:
+        """Those that have waited for their verdict so long, whatever became of others meanwhile."""
+        sent = monotonic() - seconds
+        with self._lock:
+            oldest_first = self._waiting.values()
+            return list(takewhile(lambda it: it.sent_at < sent, oldest_first))
 
     def pending(self) -> list[Waiting]:
         """What has no verdict yet."""
@@ -236,14 +241,19 @@ class InFlight:
                         waiting = self._waiting.pop(record.append_id, None)
                         if waiting is not None:
                             back.append(waiting)
-        self._note(len(finished) + len(back))
         finish(finished)
         if back:
             self.give_back(back)
 
-    def _note(self, settled: int) -> None:
-        if settled:
-            self._changed_at = monotonic()
+    def settle_passed(self, offsets: Mapping[Partition, int]) -> None:
+        """All before these offsets has its verdict: what is still awaited there was aborted.
+
+        Call it after `settle`. It need not be an abort of ours: a sweep takes back what a broker
+        forgot to decide, and nobody else would tell.
+        """
+        self.settle_missing(
+            [it for it in self.pending() if 0 <= it.last_offset < offsets.get(it.partition, 0)]
+        )
 
     def settle_found(self, found: Iterable[tuple[Waiting, Position, int]]) -> None:
         """These appends were found in the index, at a position and a last version."""

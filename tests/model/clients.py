@@ -111,8 +111,7 @@ class Asked:
         """At once: what was acknowledged is there, and a conflict is one."""
         truth.read_on()
         if isinstance(it.told, DuplicateEventId | StoreCorrupted):
-            at_once = isinstance(it.told, StoreCorrupted) and len(self.tries) > 1
-            if len(self.parts) > 1 and (truth.may_be_half or at_once):
+            if len(self.parts) > 1 and truth.may_be_half:
                 return  # README.md: what is known
             raise Violation("odd", f"{self.title()} was told {it.told}")
         if isinstance(it.told, list):

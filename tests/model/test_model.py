@@ -25,6 +25,7 @@ BEGIN = {
     "no wait for markers of an abort": 40,
     "taken back twice": 240,
     "appends without ids of their own": 0,
+    "doubt without looking up ids": 1_150,
 }
 
 

@@ -14,7 +14,7 @@ from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import InFlight, Waiting
 from eventkit.kafka.records import NewRecord
 from eventkit.kafka.view import View
-from eventkit.kafka.writing.waitlist import too_late
+from eventkit.kafka.writing.waitlist import too_late, withdrawn
 from eventkit.sqlite.retries import Known, retry_of
 from eventkit.sqlite.rows import NewRow
 from eventkit.sqlite.writes import Write
@@ -102,7 +102,7 @@ class Numbering:
             if (outcome := self._retry(it, known)) is not None:
                 numbered.finished.append((it, outcome))
             elif it.deadline <= now:
-                numbered.finished.append((it, too_late()))
+                numbered.finished.append((it, self._too_late(it)))
             elif it.given and not ids.isdisjoint(it.event_ids):
                 numbered.early.append(it)
             elif it not in contended:
@@ -114,6 +114,12 @@ class Numbering:
                     ids.update(it.event_ids)
         self._refresh(numbered.ahead)
         return numbered
+
+    def _too_late(self, it: Waiting) -> EventkitError:
+        """Nothing was written, unless a broker commits yet what was withdrawn."""
+        if it.last_offset >= self._view.applied[it.partition]:
+            return withdrawn(it)
+        return too_late()
 
     def _place(self, it: Waiting, head: int, chained: dict[str, int], numbered: Numbered) -> None:
         """A conflict is told only once what it conflicts with is in the log."""

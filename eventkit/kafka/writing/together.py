@@ -70,7 +70,7 @@ from eventkit.kafka.writing.numbering import Ends, Numbering
 from eventkit.kafka.writing.sweeping import Frame, Sweeper
 from eventkit.kafka.writing.transactions import LEAST_STEP, STEP, NotTaken, Transactions
 from eventkit.kafka.writing.turns import Turns
-from eventkit.kafka.writing.waitlist import WaitList, too_late
+from eventkit.kafka.writing.waitlist import WaitList
 from eventkit.sqlite.writes import half_recorded
 from eventkit.store import Appended
 
@@ -107,7 +107,7 @@ class Whole(Waiting):
         appends: of different aggregates.
     """
 
-    __slots__ = ("all_id", "parts", "proposed_at", "tries")
+    __slots__ = ("all_id", "parts", "proposed_at", "tries", "was_half")
 
     def __init__(self, appends: Sequence[Waiting]) -> None:
         self.parts = [Part.of(it) for it in appends]
@@ -119,12 +119,19 @@ class Whole(Waiting):
         self.all_id = ""
         self.proposed_at = 0
         self.tries = 0
+        self.was_half = False
         Call(self.parts, done=self._tell)
 
     @property
     def partitions(self) -> set[Partition]:
         """Where its records go."""
         return {it.partition for it in self.parts}
+
+    def judge_anew(self) -> None:
+        """Take back what its parts were told, to look all of them up once more."""
+        for part in self.parts:
+            part.outcome = None
+        Call(self.parts, done=self._tell)
 
     def result(self) -> list[Appended] | EventkitError:
         """What its caller is told, once it has its outcome."""
@@ -184,9 +191,6 @@ class Together:
     def _try(self, whole: Whole) -> None:
         """Bring it a step further: to its outcome, or back into the queue."""
         if whole.outcome is not None:
-            return
-        if whole.deadline <= monotonic():
-            finish([(whole, too_late())])
             return
         tools = self._tools
         try:
@@ -326,7 +330,12 @@ class Together:
         back = [it for it in whole.parts if it.outcome is None]
         if not back:
             return
-        if len(back) < len(whole.parts):
+        if len(back) < len(whole.parts) and whole.parts[0].given and not whole.was_half:
+            # Another process tries the same ids, and its parts come into sight one by one.
+            whole.was_half = True
+            whole.judge_anew()
+            self._again(whole)
+        elif len(back) < len(whole.parts):
             names = ", ".join(it.aggregate_id for it in back)
             log.error("append_all %s took effect without its part for %s", whole.all_id, names)
             finish(
@@ -335,9 +344,7 @@ class Together:
                     "the others took effect. eventkit verify shows them."
                 ))]
             )  # fmt: skip
-            return
-        refused = None if cause is None else refusal(cause)
-        if refused is not None:
+        elif cause is not None and (refused := refusal(cause)) is not None:
             finish([(whole, refused)])
         else:
             self._again(whole)

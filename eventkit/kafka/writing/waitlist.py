@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from time import monotonic
 
-from eventkit.errors import EventkitError, StoreBusy, StoreClosed
+from eventkit.errors import EventkitError, OutcomeUnknown, StoreBusy, StoreClosed
 from eventkit.kafka.inflight import Call, InFlight, Waiting, finish
 from eventkit.kafka.writing.turns import Turns
 
@@ -162,7 +162,7 @@ class WaitList:
             self._queue = deque(it for it in self._queue if it not in gone)
             self._parked = [it for it in self._parked if it not in gone]
             self._lane = [it for it in self._lane if it not in gone]
-        finish((it, copy(error)) for it in some)
+        finish((it, copy(error) if it.last_offset < 0 else withdrawn(it)) for it in some)
 
     def _pause(self) -> float:
         now = monotonic()
@@ -228,6 +228,16 @@ class WaitList:
             self._hot = {
                 key: until for key, until in self._hot.items() if until > now or key in waiting
             }
+
+
+def withdrawn(waiting: Waiting) -> OutcomeUnknown:
+    """The outcome of an append that was withdrawn: a broker may commit it all the same.
+
+    Where the index is past its record, it can be looked up instead.
+    """
+    return OutcomeUnknown(
+        waiting.event_ids, "it was withdrawn before its deadline, and may be committed all the same"
+    )
 
 
 def too_late(reason: str = "others kept the store busy") -> StoreBusy:

@@ -77,6 +77,7 @@ log = logging.getLogger("eventkit.kafka")
 _OPEN = 2.0  # seconds to try to get a producer before deadlines are looked at
 _SETTLE = 0.05  # seconds to wait for the verdict on one transaction before the next begins
 _STUCK = 4.0  # seconds after which what is committed but undecided is asked for
+_ASK_AGAIN = 1.0  # seconds until that is asked again
 _PAUSE = 0.1  # seconds until something that failed is tried again
 _LOOK_AGAIN = 0.002  # seconds until the brokers are asked again what is decided
 
@@ -124,6 +125,7 @@ class Writer:
         )  # fmt: skip
         self._ends = ends
         self._acknowledged = 0
+        self._ask_at = 0.0
         name = f"eventkit writer {in_flight.writer_id}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -164,7 +166,7 @@ class Writer:
             self._acknowledged = 0
             try:
                 self._view.check()
-                if self._in_flight.quiet_for() > _STUCK:
+                if self._is_stuck():
                     self._resolve(self._in_flight.pending(), NotTaken("a commit is not decided"))
                 if group and self._together.open:
                     group = self._together.write_those(group)
@@ -179,6 +181,29 @@ class Writer:
                     self._list.refuse(failure)
                     self._doubt.give_up(self._in_flight.pending(), str(error))
         self._transactions.drop()
+
+    def _is_stuck(self) -> bool:
+        """Whether an append has no verdict for long, be others settled meanwhile or not.
+
+        Either brokers left its commit undecided, or it was committed before it was expected, and
+        the index has passed it unnoticed. An index that is behind is neither: it is waited for,
+        until an append is too late.
+        """
+        old, now = self._in_flight.older_than(_STUCK), monotonic()
+        if not old or now < self._ask_at:
+            return False
+        self._ask_at = now + _ASK_AGAIN
+        if any(it.deadline <= now for it in old):
+            return True
+        try:
+            ends = self._ends({it.partition for it in old}, committed=True)
+        except EventkitError:
+            return True
+        applied = self._view.applied
+        return any(
+            it.last_offset >= ends[it.partition] or it.last_offset < applied[it.partition]
+            for it in old
+        )
 
     def _is_ready(self, group: Sequence[Waiting]) -> bool:
         """Whether there is a producer; without one nothing is begun."""
@@ -216,6 +241,11 @@ class Writer:
         finish(numbered.finished)
         self._list.keep_hot(numbered.contended)
         self._list.park([*numbered.early, *numbered.ahead])
+        if numbered.contended and not numbered.proposals:
+            # Else this thread would look again and again until the rival is decided.
+            self._view.wait(
+                lambda: not self._view.undecided(numbered.contended), monotonic() + _LOOK_AGAIN
+            )
         return numbered.proposals
 
     def _commit(self, proposals: Sequence[Waiting]) -> None:

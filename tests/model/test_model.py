@@ -21,7 +21,7 @@ BEGIN = {
     "no rule": 200,
     "acknowledged before the verdict": 0,
     "heads before base": 0,
-    "doubt without ending the old producer first": 0,
+    "doubt without ending the old producer first": 1_760,
     "no wait for markers of an abort": 40,
     "taken back twice": 240,
     "appends without ids of their own": 0,

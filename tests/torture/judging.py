@@ -25,6 +25,9 @@ CAUGHT_UP = 40.0
 _DRAIN = 60.0
 _PAUSE = 0.1
 _GIVES = b"consumer group"
+_KNOWN = b"rd_kafka_enq_once_del_source_return"
+"""What librdkafka 2.16 aborts a process with when it asks a group's coordinator for something with
+an AdminClient at the moment at which the connection ends (its issue 4605, its change 5397)."""
 
 
 class Judge:
@@ -71,6 +74,7 @@ class Judge:
         found += check(history, views)
         found += check_models(models, history, view)
         found += self._compare(view)
+        found += self._crashes()
         self.counts = _counts(history, models, [it.output for it in workers])
         return found
 
@@ -87,6 +91,15 @@ class Judge:
         logs = [it.log for it in processes]
         history = history_of(logs, indexes)
         return history, model_history_of([*logs, self._folder / f"{OPERATOR}.jsonl"], indexes)
+
+    def _crashes(self) -> list[Violation]:
+        """What ended by a signal that nobody sent, but for librdkafka's own fault."""
+        found = []
+        for process in self._staff.all:
+            process.note_end()
+            known = process.output.read_bytes().count(_KNOWN) if process.output.exists() else 0
+            found += [f"{process.name}: exit code {it}" for it in process.crashes[known:]]
+        return [Violation("no process crashes", it) for it in found]
 
     def _catch_up(self, crew: Crew, last: Mapping[int, int], began: float) -> list[Violation]:
         """Wait until a read model is at the end of the log."""
@@ -153,6 +166,9 @@ def _counts(history: History, models: ModelHistory, outputs: Sequence[Path]) -> 
         found[f"{operation.what}{'' if operation.code == 0 else ' (failed)'}"] += 1
     for _, error, _ in models.ends:
         found[f"workers ended by {error}"] += 1
+    found["aborts by librdkafka"] = sum(
+        it.read_bytes().count(_KNOWN) for it in outputs if it.exists()
+    )
     found["rebalances"] = sum(_rebalances(it) for it in outputs)
     return dict(found)
 

@@ -12,6 +12,7 @@ from tests.torture.checker import Violation
 from tools.broker.process import start
 
 _LOOK = 0.2
+_SENT = (signal.SIGKILL, signal.SIGTERM)
 _AGAIN = 1.0
 """Seconds after which a process that ended is started again."""
 
@@ -36,7 +37,9 @@ class Process:
         self.wanted = False
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self.crashes: list[int] = []  # codes of ends by a signal that nobody here sends
         self._lock = threading.Lock()  # nemeses and the keeper start and kill as they like
+        self._noted: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._read = self._done = 0
 
@@ -59,6 +62,7 @@ class Process:
     def _start(self) -> None:
         if self.pid is not None:
             return
+        self.note_end()
         self._started_at = monotonic()
         self._process = tied(self.command(), self._environment, self.output)
 
@@ -67,6 +71,14 @@ class Process:
         with self._lock:
             if self.wanted and self.pid is None and monotonic() > self._started_at + _AGAIN:
                 self._start()
+
+    def note_end(self) -> None:
+        """Keep how the last incarnation ended, if it crashed."""
+        if self._process is not None and self._process is not self._noted:
+            code = self._process.poll()
+            if code is not None and code < 0 and -code not in _SENT:
+                self.crashes.append(code)
+            self._noted = self._process if code is not None else None
 
     def send(self, what: signal.Signals) -> None:
         """Send a signal, if there is a process."""

@@ -8,8 +8,12 @@ LOG ?= ../shared/data/permits.jsonl
 # How many processes `make test` shares the tests among; each has brokers of its own.
 WORKERS ?= 2
 
-# How many brokers `make broker` runs: 1 or 3.
+# How many brokers `make broker` runs: 1 or 3. `make torture` takes the one, then the three.
 BROKERS ?= 1
+
+# How long `make torture` goes on with each, and the seed of a run to repeat.
+MINUTES ?= 2
+SEED ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench bench-quick torture broker clean
@@ -48,9 +52,11 @@ bench: $(VENV)/.dev ## measure all figures, half an hour, with a report in .benc
 bench-quick: $(VENV)/.dev ## the same with few events, in three minutes
 	@$(BIN)/python -m tests.benchmarks --quick
 
-torture: $(VENV)/.dev ## see that the rig finds planted bugs; then kill, freeze and cut everything for two minutes
+torture: $(VENV)/.dev ## see that the rig finds planted bugs; then kill, freeze and cut everything (MINUTES=60 SEED=7)
 	@$(BIN)/python -m pytest -m torture tests/torture
-	@$(BIN)/python -m tests.torture
+	@set -e; for brokers in $(if $(filter file,$(origin BROKERS)),1 3,$(BROKERS)); do \
+	    $(BIN)/python -m tests.torture --minutes $(MINUTES) --brokers $$brokers $(if $(SEED),--seed $(SEED)); \
+	done
 
 broker: $(VENV)/.runtime ## run Kafka until Ctrl-C, without Docker (BROKERS=3 for three)
 	@$(BIN)/python -m tools.broker --brokers $(BROKERS)

@@ -91,7 +91,7 @@ def _rebuilt(kit: Kit, what: str, projection: type[Projection], database: str) -
         theirs = _peer_rates(kit, projection)
         yield beside(what, "events/s", rates, PEER, theirs, _WANTED[database], _TEN_TIMES)
     grown = max(found.grown) / 1e6
-    yield alone(f"{what}: memory grown after its first fifth", "MB", [grown], FLAT)
+    yield alone(f"{what}: memory grown in its second half", "MB", [grown], FLAT)
     yield from found.spent[:1]
 
 

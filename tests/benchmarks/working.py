@@ -14,7 +14,7 @@ from eventkit.projection.runner import Share
 from tests.benchmarks.memory import resident
 from tests.benchmarks.read_models import PROJECTIONS
 
-_SETTLED = 0.2
+_SETTLED = 0.5
 """The part of a rebuild after which memory should grow no more."""
 
 
@@ -22,7 +22,7 @@ def main(url: str, models_url: str, name: str, number: str, workers: str) -> Non
     """Run one share of a projection to the end of the log, or, as share 0, follow it.
 
     Says that it is ready, waits for a line, works, and prints a line of JSON: how many events,
-    seconds, seconds of CPU, and bytes by which its memory grew after the first fifth.
+    seconds, seconds of CPU, and bytes by which its memory grew in the second half.
     """
     with connect(url) as store, ReadModels(models_url) as models:
         runner = Runner(PROJECTIONS[name](), store, models)

@@ -21,7 +21,7 @@ from eventkit.errors import InvalidUrl
 from eventkit.health.checks import Check, State, ok, problem
 from eventkit.sqlite.checkup import check_file
 
-_EXTRAS = {"kafka": "confluent-kafka", "postgres": "psycopg", "otel": "opentelemetry-api"}
+_EXTRAS = {"kafka": "confluent-kafka", "postgres": "psycopg"}
 
 
 def doctor(

@@ -166,6 +166,9 @@ class Group:
         except BaseException as error:  # noqa: BLE001 - told to the worker
             with self._changed:
                 self._failure = self._failure or error
+        finally:
+            if self._neighbours is not None:
+                self._neighbours.close()
 
     def _stay(self, consumer: Consumer) -> None:
         if self._topics:  # none of them may be there yet

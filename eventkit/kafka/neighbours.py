@@ -16,22 +16,20 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from concurrent.futures import Future
-from contextlib import suppress
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from eventkit.errors import GroupTaken
 from eventkit.kafka.failures import is_not_allowed, said
+from eventkit.kafka.membership import Look
 from eventkit.kafka.settings import KafkaSettings
 
 log = logging.getLogger("eventkit.kafka")
 
-_AGAIN = 10.0
-"""Seconds between two looks."""
+_AGAIN = 15.0
+"""Seconds between two looks; one takes some 0.1 s of processor time."""
 _TIMEOUT = 5.0
 """Seconds that an answer may take; without one, the next look tells."""
 _POLL = 0.05
@@ -62,8 +60,7 @@ class Neighbours:
         self._settings = settings
         self._group = group
         self._database = database
-        self._admin = settings.opened(AdminClient, settings.admin())
-        self._answer: Future[Any] | None = None
+        self._look: Look | None = None
         self._next = 0.0
         self._may_look = True
         self.trouble: str | None = None
@@ -83,9 +80,8 @@ class Neighbours:
         """
         deadline = monotonic() + 2 * _TIMEOUT
         self._ask()
-        while self._answer is not None and not is_over() and monotonic() < deadline:
-            with suppress(TimeoutError, KafkaException):
-                self._answer.result(_POLL)
+        while self._look is not None and not is_over() and monotonic() < deadline:
+            self._look.wait(_POLL)
             for other in self._others():
                 raise self._taken(other)
 
@@ -95,7 +91,7 @@ class Neighbours:
         Raises:
             GroupTaken: somebody is, and it is not for them to leave.
         """
-        if self._answer is None and monotonic() >= self._next:
+        if self._look is None and monotonic() >= self._next:
             self._ask()
         for other in self._others():
             if other.database < self._database:
@@ -106,31 +102,34 @@ class Neighbours:
         if not self._may_look:
             return
         self._next = monotonic() + _AGAIN
-        asked = self._admin.describe_consumer_groups([self._group], request_timeout=_TIMEOUT)
-        self._answer = asked[self._group]
+        settings = self._settings.admin()
+        if "oauth_cb" in settings:
+            self._may_look = False
+            self._warn("oauth_cb is a function of this process alone")
+            return
+        try:
+            self._look = Look(settings, self._group, _TIMEOUT)
+        except OSError as error:
+            self._may_look = False
+            self._warn(str(error))
 
     def _others(self) -> list[_Other]:
         """Those of whom an answer tells that has come since the last call."""
-        self._admin.poll(0)  # serves `oauth_cb`
-        answer = self._answer
-        if answer is None or not answer.done():
+        look = self._look
+        if look is None or not look.done():
             return []
-        self._answer = None
         try:
-            members = answer.result().members
+            members = look.members()
         except KafkaException as error:
             if not is_not_allowed(error):
                 why = self._settings.masked(said(error.args[0]))
                 self.trouble = f"the consumer group {self._group} is out of reach: {why}"
             else:
                 self._may_look = False
-                log.warning(
-                    "nobody looks whether workers with another database of read models are in the "
-                    "consumer group %s: %s",
-                    self._group,
-                    said(error.args[0]),
-                )
+                self._warn(said(error.args[0]))
             return []
+        finally:
+            self.close()
         self.trouble = None
         found = ((_DATABASE.search(it.client_id), it) for it in members)
         return [
@@ -138,6 +137,20 @@ class Neighbours:
             for match, it in found
             if match and match[1] != self._database
         ]
+
+    def close(self) -> None:
+        """End a look that is under way."""
+        look, self._look = self._look, None
+        if look is not None:
+            look.close()
+
+    def _warn(self, why: str) -> None:
+        log.warning(
+            "nobody looks whether workers with another database of read models are in the consumer "
+            "group %s: %s",
+            self._group,
+            why,
+        )
 
     def _taken(self, other: _Other) -> GroupTaken:
         return GroupTaken(self._group, other.client_id, other.host)

@@ -105,7 +105,7 @@ class Member:
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_of_two_that_join_at_once_the_lower_id_stays_and_gets_all(
-    log: Log, protocol: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    log: Log, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(neighbours, "_AGAIN", 0.2)
     monkeypatch.setattr(Neighbours, "check_before", lambda _self, _is_over: None)
@@ -118,7 +118,6 @@ def test_of_two_that_join_at_once_the_lower_id_stays_and_gets_all(
         until(raises_taken(high))
         high.group.close()
         until(lambda: low.has(PARTITIONS))
-        assert "The others are to leave" in caplog.text
     finally:
         high.group.close()
         low.group.close()
@@ -160,6 +159,20 @@ def test_who_may_not_look_is_told_once_and_goes_on(
         guard.check_before(lambda: False)
         guard.check()
     assert caplog.text.count("nobody looks whether workers with another database") == 1
+
+
+def test_a_look_whose_process_dies_is_trouble_and_no_more(log: Log) -> None:
+    guard = Neighbours(KafkaSettings(log.address), f"{log.prefix}ledger.v1", LOW)
+    guard.check()
+    look = guard._look
+    assert look is not None
+    look._process.kill()
+    until(look.done)
+    guard.check()
+    assert guard.trouble is not None
+    assert "the question was cut off" in guard.trouble
+    guard.check_before(lambda: False)
+    assert guard.trouble is None
 
 
 def test_the_id_of_a_database_stays_and_a_copy_has_another(models_url: str, tmp_path: Path) -> None:

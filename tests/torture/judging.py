@@ -25,9 +25,6 @@ CAUGHT_UP = 40.0
 _DRAIN = 60.0
 _PAUSE = 0.1
 _GIVES = b"consumer group"
-_KNOWN = b"rd_kafka_enq_once_del_source_return"
-"""What librdkafka 2.16 aborts a process with when it asks a group's coordinator for something with
-an AdminClient at the moment at which the connection ends (its issue 4605, its change 5397)."""
 
 
 class Judge:
@@ -93,12 +90,11 @@ class Judge:
         return history, model_history_of([*logs, self._folder / f"{OPERATOR}.jsonl"], indexes)
 
     def _crashes(self) -> list[Violation]:
-        """What ended by a signal that nobody sent, but for librdkafka's own fault."""
+        """What ended by a signal that nobody sent."""
         found = []
         for process in self._staff.all:
             process.note_end()
-            known = process.output.read_bytes().count(_KNOWN) if process.output.exists() else 0
-            found += [f"{process.name}: exit code {it}" for it in process.crashes[known:]]
+            found += [f"{process.name}: exit code {it}" for it in process.crashes]
         return [Violation("no process crashes", it) for it in found]
 
     def _catch_up(self, crew: Crew, last: Mapping[int, int], began: float) -> list[Violation]:
@@ -166,9 +162,6 @@ def _counts(history: History, models: ModelHistory, outputs: Sequence[Path]) -> 
         found[f"{operation.what}{'' if operation.code == 0 else ' (failed)'}"] += 1
     for _, error, _ in models.ends:
         found[f"workers ended by {error}"] += 1
-    found["aborts by librdkafka"] = sum(
-        it.read_bytes().count(_KNOWN) for it in outputs if it.exists()
-    )
     found["rebalances"] = sum(_rebalances(it) for it in outputs)
     return dict(found)
 

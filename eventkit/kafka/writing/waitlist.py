@@ -162,7 +162,7 @@ class WaitList:
             self._queue = deque(it for it in self._queue if it not in gone)
             self._parked = [it for it in self._parked if it not in gone]
             self._lane = [it for it in self._lane if it not in gone]
-        finish((it, copy(error) if it.last_offset < 0 else withdrawn(it)) for it in some)
+        finish((it, not_begun(it, error)) for it in some)
 
     def _pause(self) -> float:
         now = monotonic()
@@ -228,6 +228,11 @@ class WaitList:
             self._hot = {
                 key: until for key, until in self._hot.items() if until > now or key in waiting
             }
+
+
+def not_begun(waiting: Waiting, error: EventkitError) -> EventkitError:
+    """The outcome of an append that is given up: the error, unless it was proposed before."""
+    return copy(error) if waiting.last_offset < 0 else withdrawn(waiting)
 
 
 def withdrawn(waiting: Waiting) -> OutcomeUnknown:

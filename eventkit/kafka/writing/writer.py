@@ -53,7 +53,6 @@ import logging
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from time import monotonic, sleep
 from typing import Any
 
@@ -70,7 +69,7 @@ from eventkit.kafka.writing.sweeping import Sweeper
 from eventkit.kafka.writing.together import Part, Together, Tools, Whole
 from eventkit.kafka.writing.transactions import LEAST_STEP, STEP, NotTaken, Transactions
 from eventkit.kafka.writing.turns import Turns
-from eventkit.kafka.writing.waitlist import WaitList
+from eventkit.kafka.writing.waitlist import WaitList, not_begun
 
 log = logging.getLogger("eventkit.kafka")
 
@@ -174,9 +173,10 @@ class Writer:
                     self._write(group)
             except Exception as error:
                 log.exception("the writer failed")
-                failure = StoreUnavailable(f"{error}; nothing was written")
+                what = str(error) if isinstance(error, EventkitError) else repr(error)
+                failure = StoreUnavailable(f"the writer failed: {what}; nothing was written")
                 sent = set(self._in_flight.pending())
-                finish((it, copy(failure)) for it in group if it not in sent)
+                finish((it, not_begun(it, failure)) for it in group if it not in sent)
                 if self._view.failure is not None:
                     self._list.refuse(failure)
                     self._doubt.give_up(self._in_flight.pending(), str(error))

@@ -28,11 +28,11 @@ class InvalidAggregateId(InvalidInput):
 
 
 class InvalidUrl(InvalidInput):
-    """A store URL that leads to no store; a password in it is not told."""
+    """A URL that leads to no store or read models; a password in it is not told."""
 
     def __init__(self, url: str, reason: str) -> None:
         url = _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
-        super().__init__(f"{url!r} is not a store URL: {reason}")
+        super().__init__(f"{url!r} cannot be used as a URL here: {reason}")
         self.url, self.reason = url, reason
 
 

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Integer,
-    String,
     Table,
     delete,
     insert,
@@ -20,16 +19,13 @@ from sqlalchemy import (
 )
 
 from eventkit.errors import CheckpointMoved
-from eventkit.projection.metadata import METADATA
+from eventkit.projection.metadata import METADATA, place_columns
 from eventkit.projection.source import Partition
 
 _CHECKPOINTS = Table(
     "eventkit_checkpoints",
     METADATA,
-    Column("projection", String(100), primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("topic", String(249), primary_key=True),
-    Column("partition", Integer, primary_key=True),
+    *place_columns(),
     Column("build", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("events", BigInteger, nullable=False),

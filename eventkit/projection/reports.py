@@ -24,16 +24,13 @@ from sqlalchemy import (
     update,
 )
 
-from eventkit.projection.metadata import METADATA
+from eventkit.projection.metadata import METADATA, place_columns
 from eventkit.projection.source import Partition
 
 _REPORTS = Table(
     "eventkit_workers",
     METADATA,
-    Column("projection", String(100), primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("topic", String(249), primary_key=True),
-    Column("partition", Integer, primary_key=True),
+    *place_columns(),
     Column("build", Integer, nullable=False),
     Column("log", String(100), nullable=False),
     Column("worker", String(300)),

@@ -35,10 +35,10 @@ def open_build(projection: Projection, models: ReadModels) -> Build:
     if models.exists():
         with models.connect() as connection:
             build = find_build(connection, projection.name, projection.version)
-            if build is not None:
-                check_build(connection, projection, build)
-                if build.newest:
-                    return build
+            if build is not None and build.newest and _fits(connection, projection, build):
+                return build
+    # What does not fit may be about to: a rebuild that ends between two looks leaves a row of
+    # before and, in PostgreSQL, whose catalogue is not that of the snapshot, tables of after.
     with models.building() as connection:
         prepare(connection)
         build = find_build(connection, projection.name, projection.version)

@@ -200,9 +200,9 @@ def test_an_event_that_lost_and_is_committed_all_the_same_is_seen_by_nobody(
     winner.wait(done.position)  # type: ignore[attr-defined]
     fresh = opened("fresh")
     assert seen_by([loser, winner, fresh]) == ["a", "won", *went_on, "b"]
-    told = run("--store", f"kafka://{proxy.address}?prefix={names.prefix}", "verify", "--json")
-    assert (told.code, told.kinds) == (1, ["double"])
-    assert told.lines[0]["aggregate_id"] == "parcel-1"
+    verified = run("--store", f"kafka://{proxy.address}?prefix={names.prefix}", "verify", "--json")
+    assert (verified.code, verified.kinds) == (1, ["double"])
+    assert verified.lines[0]["aggregate_id"] == "parcel-1"
 
 
 def test_an_append_beside_one_that_lost_is_recorded_once(

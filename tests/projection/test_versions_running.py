@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, inspect
 
 from eventkit.errors import ProjectionBehind
 from eventkit.projection import ReadModels, Runner, Versions, waiting
+from eventkit.projection.definition import missing
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import Deposited, fill
 from tests.projection.ledgers import Ledger, Ledger2, expected, held
@@ -46,6 +48,27 @@ def following(store: SqliteStore, url: str) -> Iterator[list[BaseException]]:
         for thread in threads:
             thread.join(30)
     assert failed == []
+
+
+def test_a_rebuild_while_a_worker_looks_is_not_taken_for_tables_that_are_missing(
+    store: SqliteStore, models: ReadModels, models_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker reads which build there is, a rebuild replaces it, the worker looks for tables."""
+    fill(store, accounts=5)
+    Runner(Ledger(), store, models).run()
+    look = missing
+    rebuilds = [1]
+
+    def rebuilt_meanwhile(connection: Connection, definitions: Any) -> str | None:
+        if rebuilds:
+            rebuilds.pop()
+            with ReadModels(models_url) as others:
+                Runner(Ledger(), store, others).rebuild()
+        return look(connection, definitions)
+
+    monkeypatch.setattr("eventkit.projection.builds.missing", rebuilt_meanwhile)
+    assert Runner(Ledger(), store, models).run() == 0
+    assert not rebuilds
 
 
 def test_workers_of_both_versions_go_on_through_switches(

@@ -299,13 +299,16 @@ def again(log: Log) -> Registry:
     return registry
 
 
+KEY = "00" * 8
+
+
 def test_what_one_process_writes_another_reads(log: Log, registry: Registry) -> None:
     other = again(log)
-    registry.put("00", "first")
-    registry.put("00", "second")
-    assert (registry.texts["00"], "00" in other.texts) == ("second", False)
+    registry.put(KEY, "first")
+    registry.put(KEY, "second")
+    assert (registry.texts[KEY], KEY in other.texts) == ("second", False)
     other.refresh()
-    assert other.texts["00"] == "second"
+    assert other.texts[KEY] == "second"
     assert other.topic(log.events) == registry.topic(log.events)
 
 

@@ -54,7 +54,7 @@ class Mailing(Everything):
 
 
 def narrow_store(path: Path, *missing: type[Event]) -> SqliteStore:
-    """A store of which the code lacks some classes."""
+    """A store of which the code lacks some classes, and knows no others of the same names."""
     types = EventTypes()
     known: set[type[Event]] = {Opened, Deposited, Withdrawn, Closed}
     types.bind_all(known - set(missing))
@@ -109,7 +109,7 @@ def test_an_event_that_cannot_be_read_parks_with_what_follows_until_a_retry_can(
     (before,) = store.get_events(BAD, 3, 3)
     break_it, error = BREAKS[kind]
     mend = break_it(path)
-    with SqliteStore(path) as damaged:
+    with narrow_store(path) as damaged:
         assert Runner(Everything(), damaged, models).run() == damaged.last_position() - 7
         status = Runner(Everything(), damaged, models).status()
         assert (status.lag, status.state, status.parked) == (0, "ready", 7)
@@ -126,7 +126,7 @@ def test_an_event_that_cannot_be_read_parks_with_what_follows_until_a_retry_can(
         assert (done.applied, done.parked) == (0, 7)
         assert [it.attempts for it in done.failed] == [2]
     mend()
-    with SqliteStore(path) as mended:
+    with narrow_store(path) as mended:
         assert DeadLetters(Everything(), mended, models).retry() == (7, (), 0)
         assert actual(models) == whole
         Runner(Everything(), mended, models).rebuild()
@@ -150,7 +150,7 @@ def test_a_discarded_one_is_left_out_also_by_a_rebuild_and_the_others_go_on(
     path: Path, models: ReadModels
 ) -> None:
     damage(path)
-    with SqliteStore(path) as damaged:
+    with narrow_store(path) as damaged:
         Runner(Everything(), damaged, models).run()
         done = DeadLetters(Everything(), damaged, models).discard(letters(models)[0].number, "lost")
         assert (done.applied, done.parked) == (6, 0)
@@ -169,7 +169,7 @@ def test_with_stop_it_ends_the_run_and_all_before_it_are_kept(
     offset = bad.position.offset
     before = expected(store, offset - 1)
     damage(path)
-    with SqliteStore(path) as damaged:
+    with narrow_store(path) as damaged:
         for _ in range(2):
             with pytest.raises(
                 ProjectionError, match=rf"cannot read its next event after events/0/{offset - 1}: "
@@ -194,13 +194,13 @@ def test_a_handler_that_fails_in_the_same_batch_parks_too(
 
     whole = expected(store)
     mend = damage(path)
-    with SqliteStore(path) as damaged:
+    with narrow_store(path) as damaged:
         Runner(Failing(), damaged, models).run()
         assert [it for it in places(models) if it[2] == "failed"] == [
             (BAD, 3, "failed"), ("account-2", 5, "failed"),
         ]  # fmt: skip
     mend()
-    with SqliteStore(path) as mended:
+    with narrow_store(path) as mended:
         assert DeadLetters(Everything(), mended, models).retry().parked == 0
     assert actual(models) == whole
 
@@ -242,7 +242,7 @@ def test_an_effect_of_an_event_that_cannot_be_read_waits_and_runs_later(
     store.append(BAD, [Withdrawn(amount=1), Withdrawn(amount=2)])
     store.append("account-2", [Opened(owner="bob"), Withdrawn(amount=1)])
     mend = damage(path)
-    with SqliteStore(path) as damaged:
+    with narrow_store(path) as damaged:
         mailing = Mailing()
         Runner(mailing, damaged, models).run()
         assert mailing.sent == [("account-2", 2)]
@@ -253,6 +253,6 @@ def test_an_effect_of_an_event_that_cannot_be_read_waits_and_runs_later(
         ]  # fmt: skip
         assert DeadLetters(mailing, damaged, models).retry().applied == 0
     mend()
-    with SqliteStore(path) as mended:
+    with narrow_store(path) as mended:
         assert DeadLetters(mailing, mended, models).retry() == (4, (), 0)
     assert mailing.sent == [("account-2", 2), (BAD, 3), (BAD, 4)]

@@ -243,8 +243,9 @@ def test_an_interrupted_build_beside_goes_on(store: SqliteStore, models: ReadMod
     Runner(Ledger(), store, models).run()
     with pytest.raises(KeyboardInterrupt):
         Runner(Ledger2(), store, models).rebuild_beside(interrupt_after(3))
+    # How much the first one did depends on how fast it was: batches grow where they are quick.
     assert (
-        Runner(Ledger2(), store, models).rebuild_beside() == len(expected(store, 2)["journal"]) - 40
+        0 < Runner(Ledger2(), store, models).rebuild_beside() < len(expected(store, 2)["journal"])
     )
     assert held(models, "__v2") == expected(store, 2)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from eventkit.events import Position
 from eventkit.health.findings import Finding, Kind
-from eventkit.kafka.checking.scratch import scratch
+from eventkit.kafka.checking.scratch import Scratch
 from eventkit.kafka.index import Partition
 from eventkit.kafka.reading import LogRecord
 
@@ -17,7 +17,6 @@ _TWICE = """
 SELECT event_id, count(*), topic, part, min(position), id FROM ids
 GROUP BY event_id HAVING count(*) > 1
 """
-_MOST = 10_000
 _FIX = (
     "whoever tells events apart by their id takes these for one: see whether both should be there, "
     "and take back what should not by a compensating event"
@@ -28,29 +27,19 @@ class EventIds:
     """The ids of events that took effect, in a temporary file."""
 
     def __init__(self) -> None:
-        self._file = scratch(_TABLE)
-        self._new: list[tuple[bytes, str, int, int, str]] = []
+        self._rows = Scratch(_TABLE, _ADD)
 
     def add(self, partition: Partition, records: Iterable[LogRecord]) -> None:
         """These are there."""
-        self._new += [(it.event_id, *partition, it.offset, it.aggregate_id) for it in records]
-        if len(self._new) >= _MOST:
-            self._put_away()
+        self._rows.add((it.event_id, *partition, it.offset, it.aggregate_id) for it in records)
 
     def doubled(self) -> Iterator[Finding]:
         """Each id that is there more than once."""
-        self._put_away()
-        for event_id, count, topic, part, offset, aggregate_id in self._file.execute(_TWICE):
+        for event_id, count, topic, part, offset, aggregate_id in self._rows.ask(_TWICE):
             problem = f"event id {UUID(bytes=event_id)} is there {count} times"
             place = Position(topic, part, offset)
             yield Finding(Kind.EVENT_ID, problem, _FIX, place, aggregate_id, count)
 
     def close(self) -> None:
         """Delete the file."""
-        self._file.close()
-
-    def _put_away(self) -> None:
-        new, self._new = self._new, []
-        self._file.execute("BEGIN")
-        self._file.executemany(_ADD, new)
-        self._file.execute("COMMIT")
+        self._rows.close()

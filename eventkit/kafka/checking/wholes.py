@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from eventkit.kafka.checking.scratch import scratch
+from eventkit.kafka.checking.scratch import Scratch
 
 _TABLE = """
 CREATE TABLE parts (
@@ -23,7 +23,6 @@ _PARTS = """
 SELECT writer, all_id, number, count, topic, part, position, aggregate_id FROM parts
 WHERE writer = ? AND all_id = ? ORDER BY number
 """
-_MOST = 10_000
 
 
 class PartOfAll(NamedTuple):
@@ -53,28 +52,18 @@ class Wholes:
     """The parts that took effect, in a temporary file: their number grows with the log."""
 
     def __init__(self) -> None:
-        self._file = scratch(_TABLE)
-        self._new: list[PartOfAll] = []
+        self._rows = Scratch(_TABLE, _ADD)
 
     def add(self, parts: Iterable[PartOfAll]) -> None:
         """These are there."""
-        self._new += parts
-        if len(self._new) >= _MOST:
-            self._put_away()
+        self._rows.add(parts)
 
     def torn(self) -> Iterator[Sequence[PartOfAll]]:
         """The parts that are there, of each `append_all` of which one is missing."""
-        self._put_away()
-        for writer, all_id, _, _ in self._file.execute(_MISSING):
-            found = self._file.execute(_PARTS, (writer, all_id))
+        for writer, all_id, _, _ in self._rows.ask(_MISSING):
+            found = self._rows.ask(_PARTS, (writer, all_id))
             yield [PartOfAll(*row) for row in found]
 
     def close(self) -> None:
         """Delete the file."""
-        self._file.close()
-
-    def _put_away(self) -> None:
-        new, self._new = self._new, []
-        self._file.execute("BEGIN")
-        self._file.executemany(_ADD, new)
-        self._file.execute("COMMIT")
+        self._rows.close()

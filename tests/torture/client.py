@@ -16,12 +16,13 @@ from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from eventkit import ConcurrencyError, EventStore, OutcomeUnknown, connect
+from eventkit import ConcurrencyError, EventStore, OutcomeUnknown
 from eventkit.errors import StoreBusy, StoreClosed, StoreUnavailable
 from eventkit.ids import new_event_id
 from tests.torture import bugs, failpoints
 from tests.torture.domain import CATEGORY, Jotted
 from tests.torture.history import History, Log, lines_of, resumed
+from tests.torture.opening import opened
 
 FEW, MANY = 6, 3_000
 AGGREGATES = "EVENTKIT_TORTURE_AGGREGATES"
@@ -152,7 +153,7 @@ def main() -> None:
     log.say("open", number=incarnation)
     bugs.plant()
     failpoints.arm(f"{name}.{incarnation}")
-    with _connected(url, index, log) as store:
+    with opened(url, index, log, stop) as store:
         log.say("ready")
         threads = []
         for number in range(int(callers)):
@@ -165,17 +166,6 @@ def main() -> None:
         for thread in threads:
             thread.join()
     log.say("closed")
-
-
-def _connected(url: str, index: str, log: Log) -> EventStore:
-    """The store; tried as often as it takes, for the brokers may be away."""
-    while True:
-        try:
-            return connect(url, index=index)
-        except StoreUnavailable as error:
-            log.say("no store", why=str(error))
-            if stop.wait(0.5):
-                raise
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic
 from uuid import UUID
 
-from eventkit import ConcurrencyError, EventStore, OutcomeUnknown, Repository, connect
+from eventkit import ConcurrencyError, EventStore, OutcomeUnknown, Repository
 from eventkit.errors import (
     AggregateNotFound,
     ProjectionBehind,
@@ -31,6 +31,7 @@ from tests.torture import bugs, failpoints
 from tests.torture.client import FEW, MANY, PATIENCE
 from tests.torture.domain import CATEGORY, Jotted, Note
 from tests.torture.history import History, Log, Op, lines_of, resumed
+from tests.torture.opening import opened
 from tests.torture.read_models import live_of, row_of, rows_of, standing, summed
 from tests.torture.subscriber import Subscriber
 
@@ -179,7 +180,7 @@ def main() -> None:
     log, open_ = Log(Path(path), name), resumed(history)
     log.say("open", number=incarnation)
     failpoints.arm(f"{name} {incarnation}")
-    with _connected(url, index, log) as store:
+    with opened(url, index, log, stop) as store:
         threads = []
         for number, model in enumerate(models):
             projection, _, where = model.partition("=")
@@ -194,17 +195,6 @@ def main() -> None:
         for thread in threads:
             thread.join()
     log.say("closed")
-
-
-def _connected(url: str, index: str, log: Log) -> EventStore:
-    """The store; tried as often as it takes, for the brokers may be away."""
-    while True:
-        try:
-            return connect(url, index=index)
-        except StoreUnavailable as error:
-            log.say("no store", why=str(error))
-            if stop.wait(0.5):
-                raise
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 from struct import Struct
 
+from eventkit.ids import KNOWN_IDS
+
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _MASK = 0xFFFF_FFFF
@@ -31,7 +33,7 @@ def murmur2(data: bytes) -> int:
     return h - 0x1_0000_0000 if h & _SIGN else h
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=KNOWN_IDS)
 def partition_for(key: bytes, partitions: int) -> int:
     """The partition of a key, as Java's default partitioner chooses it.
 

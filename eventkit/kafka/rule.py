@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from eventkit.errors import InvalidAggregateId
-from eventkit.ids import MAX_AGGREGATE_ID, category_of
+from eventkit.ids import KNOWN_IDS, MAX_AGGREGATE_ID, category_of
 from eventkit.kafka.murmur2 import partition_for
 from eventkit.kafka.reading import LogRecord
 
@@ -205,7 +205,7 @@ def _continues(frame: Sequence[LogRecord], record: LogRecord) -> bool:
     )
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=KNOWN_IDS)
 def _home_of(aggregate_id: str, partitions: int) -> Home | None:
     """Where an aggregate belongs; None for what is no aggregate id."""
     try:

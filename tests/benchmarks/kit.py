@@ -36,7 +36,7 @@ class Sizes:
         lengths: of the aggregates that are loaded.
         events: of the log that is read.
         peer_events: that the peer projects: it takes a transaction for each.
-        memory: appends to see memory stay flat.
+        memory: appends to see memory stay flat after as many that fill the caches.
         delays: appends that are watched until a row is there.
         contending: seconds of contention.
         loading: seconds that one aggregate is loaded again and again.
@@ -48,7 +48,7 @@ class Sizes:
     lengths: tuple[int, ...] = (1, 10, 100, 1_000, 2_000, 10_000)
     events: int = 1_000_000
     peer_events: int = 5_000
-    memory: int = 200_000
+    memory: int = 300_000
     delays: int = 200
     contending: float = 10.0
     loading: float = 0.3

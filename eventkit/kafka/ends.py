@@ -56,8 +56,9 @@ class Ends:
             except (KafkaException, TimeoutError) as error:
                 passing = isinstance(error, KafkaException) and error.args[0].code() in _PASSING
                 if not passing or monotonic() > deadline:
+                    why = str(error) or "no answer in time"
                     raise StoreUnavailable(
-                        f"Kafka does not tell where the log ends ({error}); is the broker up?"
+                        f"Kafka does not tell where the log ends ({why}); is the broker up?"
                     ) from error
             sleep(_PAUSE)
             self._learn_leaders()

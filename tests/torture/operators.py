@@ -2,8 +2,10 @@
 
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic, sleep
 
+from eventkit.errors import EventkitError
 from tests.torture.app_names import NAME, VERSION
 from tests.torture.history import Log
 from tests.torture.nemesis import Nemesis, Say
@@ -45,8 +47,10 @@ class Operator(Nemesis):
 
     def _beside(self, crew: Crew) -> None:
         """A new version, from its build to the end of the old one."""
-        old, new = crew.version, crew.newest + 1
-        crew.newest = new
+        with suppress(EventkitError):  # a command that gave up may have had its effect
+            crew.settle()
+        old, new = crew.version, crew.left_over() or crew.newest + 1
+        crew.newest = max(crew.newest, new)
         if not self._until_done(crew, new, "rebuild", "--beside"):
             return
         before = self._choose.random() < 0.5  # its workers go on with the build beside until then

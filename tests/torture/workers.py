@@ -6,7 +6,7 @@ from time import monotonic, sleep
 
 from eventkit.errors import EventkitError
 from eventkit.projection import ReadModels
-from eventkit.projection.builds import builds_of, live_build
+from eventkit.projection.builds import builds_of, live_build, with_role
 from eventkit.projection.reports import Reports
 from tests.torture.clients import Setting
 from tests.torture.processes import Process
@@ -76,6 +76,13 @@ class Crew:
             names = {it.number: report.worker or "" for it, report in told.items()}
             pid = names.get(partition, "").rpartition(":")[2]
             return next((it for it in self.workers if str(it.pid) == pid), None)
+        return None
+
+    def left_over(self) -> int | None:
+        """The version beside the live one, where a command that was killed left one."""
+        with suppress(EventkitError), self.models.connect() as connection:
+            build = with_role(builds_of(connection, self.name), "beside")
+            return None if build is None else build.version
         return None
 
     def settle(self) -> None:

@@ -25,10 +25,11 @@ from eventkit.cli.demo_choices import (
 from eventkit.cli.demo_screen import Bars, Screen
 from eventkit.cli.kafka import is_kafka, make_topics, opened, topics_at
 from eventkit.cli.session import BrowsableStore
-from eventkit.cli.urls import masked, read_models_beside
+from eventkit.cli.urls import read_models_beside
 from eventkit.errors import InvalidCloudEvent, InvalidInput, RebuildNeeded
 from eventkit.events import RecordedEvent
 from eventkit.importer import Importer, Line, Rejection, read_lines
+from eventkit.masking import masked
 from eventkit.projection import Progress, Projection, ReadModels, Runner
 from eventkit.repository import Repository
 from eventkit.store import EventFilter

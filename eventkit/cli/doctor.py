@@ -16,9 +16,10 @@ from eventkit.cli.kafka_health import checkup_at, place_of
 from eventkit.cli.options import Json
 from eventkit.cli.output import say, say_json, show_table
 from eventkit.cli.session import Session, session_of
-from eventkit.cli.urls import masked, sqlite_file
+from eventkit.cli.urls import sqlite_file
 from eventkit.errors import InvalidUrl
 from eventkit.health.checks import Check, State, ok, problem
+from eventkit.masking import masked
 from eventkit.sqlite.checkup import check_file
 
 _EXTRAS = {"kafka": "confluent-kafka", "postgres": "psycopg"}

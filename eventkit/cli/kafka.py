@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from eventkit.cli.progress import catching_up
-from eventkit.cli.urls import masked
 from eventkit.connection import connect
 from eventkit.errors import InvalidUrl, StoreUnavailable
+from eventkit.masking import masked
 from eventkit.store import EventStore
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eventkit.cli.urls import masked
 from eventkit.cloudevents import json_bytes
+from eventkit.masking import masked
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)

@@ -13,8 +13,9 @@ import typer
 
 from eventkit.cli.app import App, load_app
 from eventkit.cli.kafka import opened
-from eventkit.cli.urls import masked, read_models_beside, sqlite_file
+from eventkit.cli.urls import read_models_beside, sqlite_file
 from eventkit.errors import InvalidApp, StoreUnavailable
+from eventkit.masking import masked
 from eventkit.store import EventFilter, EventStore, PlainEvent
 
 

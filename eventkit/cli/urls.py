@@ -1,4 +1,4 @@
-"""What the command line does with URLs: secrets out of sight, files beside files."""
+"""What the command line reads from URLs: which file is meant, and which lies beside it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from eventkit.errors import InvalidUrl
 
-_PASSWORD = re.compile(r"(://[^:/@\s]*):[^\s'\"]*@")
-_SECRET = re.compile(
-    r"([?&][^=&\s]*(?:password|passwd|passphrase|secret|token)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE
-)
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_.]+")
-
-
-def masked(text: str) -> str:
-    """The text with the passwords of all URLs in it replaced by `***`."""
-    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
 
 
 def sqlite_file(url: str) -> Path | None:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from eventkit.errors.root import EventkitError
-
-_PASSWORD = re.compile(r"^([^:/]*://[^:/@]*):.*@", re.DOTALL)
-_SECRET = re.compile(
-    r"([?&][^=&]*(?:password|passwd|passphrase|secret|token)[^=&]*=)[^&]+", re.IGNORECASE
-)
+from eventkit.masking import masked_url
 
 
 class InvalidInput(EventkitError, ValueError):
@@ -31,7 +25,7 @@ class InvalidUrl(InvalidInput):
     """A URL that leads to no store or read models; a password in it is not told."""
 
     def __init__(self, url: str, reason: str) -> None:
-        url = _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+        url = masked_url(url)
         super().__init__(f"{url!r} cannot be used as a URL here: {reason}")
         self.url, self.reason = url, reason
 

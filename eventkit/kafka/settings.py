@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from confluent_kafka import KafkaError, KafkaException
 
 from eventkit.errors import InvalidSetting
+from eventkit.masking import HIDDEN_NAMES, without
 
 Setting = str | int | float | bool | Callable[..., object] | logging.Logger
 Isolation = Literal["read_committed", "read_uncommitted"]
@@ -94,7 +95,7 @@ _FOR_MEMBERS: dict[str, Setting] = {
 
 _SHOWN = {"bootstrap.servers", "client.id", "security.protocol", "sasl.mechanisms", "group.id"}
 """Settings whose values are no secret and tell a reader which cluster it is."""
-_SECRET = re.compile(r"password|passphrase|secret|\.pem|\.key|oauthbearer|\.jks|token")
+_SECRET = re.compile(rf"{HIDDEN_NAMES}|\.pem|\.key|oauthbearer|\.jks")
 
 LOGGER = logging.getLogger("eventkit.kafka")
 LOGGER.addHandler(logging.NullHandler())
@@ -182,10 +183,8 @@ class KafkaSettings:
 
     def masked(self, text: str) -> str:
         """The text without any of the secret values."""
-        for name, value in self._given.items():
-            if is_secret(name) and isinstance(value, str) and value:
-                text = text.replace(value, "***")
-        return text
+        given = self._given.items()
+        return without([it for name, it in given if is_secret(name) and isinstance(it, str)], text)
 
     def __repr__(self) -> str:
         shown = (

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from eventkit.cli.main import app
-from eventkit.cli.urls import masked, read_models_beside
+from eventkit.cli.urls import read_models_beside
 from eventkit.errors import InvalidUrl
 from tests.acceptance.cli_kit import HOTEL, Cli, events, summary
 
@@ -261,20 +261,6 @@ def test_passwords_are_never_shown(here: Path) -> None:
     assert "s3cr3t" not in result.output
     assert "amqp://ann:***@broker:9092" in result.stderr
     assert list(here.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("at postgresql://u:p@ss:w/rd@h/db now", "at postgresql://u:***@h/db now"),
-        ("sqlite:///a.db?x=1", "sqlite:///a.db?x=1"),
-        ("kafka://h?sasl_password=p&x=1", "kafka://h?sasl_password=***&x=1"),
-        ("no url: a@b", "no url: a@b"),
-        ("x://h/?a=1&API_TOKEN=p 'y'", "x://h/?a=1&API_TOKEN=*** 'y'"),
-    ],
-)
-def test_secrets_in_urls_are_masked(text: str, shown: str) -> None:
-    assert masked(text) == shown
 
 
 @pytest.mark.parametrize(

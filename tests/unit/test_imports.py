@@ -14,6 +14,7 @@ from tests.unit.source import Module, modules
 
 # A module may import from its own row and from the rows above it.
 LAYERS = (
+    "masking",
     "errors",
     "ids",
     "events",

@@ -141,6 +141,11 @@ def _check_tables(cls: type[Projection]) -> None:
     for table in tables:
         if names.count(table.fullname) > 1:
             raise InvalidProjection(f"{cls.__name__} has the table {table.fullname!r} twice")
+        if "." in table.name:
+            raise InvalidProjection(
+                f"{cls.__name__}: the table name {table.name!r} holds a '.'; a schema is told "
+                "beside the name: Table('open_tasks', MetaData(), ..., schema='work')"
+            )
         if table.name.startswith(RESERVED):
             raise InvalidProjection(
                 f"{cls.__name__}: table names that begin with {RESERVED!r} are eventkit's own; "

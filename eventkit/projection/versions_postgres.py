@@ -65,10 +65,22 @@ class Grant(NamedTuple):
     grantable: bool
 
 
-def quoted(connection: Connection, tables: Iterable[str]) -> list[str]:
-    """Names of tables, as SQL writes them."""
-    write = connection.dialect.identifier_preparer.format_table
-    return [write(plain_table(table)) for table in tables]
+def quoted(tables: Iterable[str]) -> list[str]:
+    """Names of tables, as SQL writes them.
+
+    SQLAlchemy would double each `%`, as statements with parameters need it, and no value does.
+    """
+    found = map(plain_table, tables)
+    return [".".join(_quoted(it) for it in (table.schema, table.name) if it) for table in found]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def run(connection: Connection, statement: str) -> None:
+    """Run a statement in which no `:` stands for a parameter: it is part of a name."""
+    connection.execute(text(statement.replace(":", "\\:")))
 
 
 def check_snapshots(connection: Connection, name: str, version: int) -> None:
@@ -97,16 +109,16 @@ def lock_tables(connection: Connection, tables: Sequence[str]) -> None:
     Raises:
         DBAPIError: others hold a table.
     """
-    names = ", ".join(quoted(connection, tables))
-    connection.execute(text(_WAIT))
-    connection.exec_driver_sql(f"LOCK TABLE {names} IN SHARE UPDATE EXCLUSIVE MODE")
-    connection.execute(text(_WAIT_BEFORE_READERS))
-    connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+    names = ", ".join(quoted(tables))
+    run(connection, _WAIT)
+    run(connection, f"LOCK TABLE {names} IN SHARE UPDATE EXCLUSIVE MODE")
+    run(connection, _WAIT_BEFORE_READERS)
+    run(connection, f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
 
 
 def holders(connection: Connection, tables: Iterable[str]) -> str:
     """Which sessions hold tables, in words; empty where none does."""
-    names = quoted(connection, tables)
+    names = quoted(tables)
     return _sessions(connection.execute(_HOLDERS, {"tables": names}).all())
 
 
@@ -116,7 +128,7 @@ def views_of(connection: Connection, tables: Iterable[str]) -> list[View]:
     Raises:
         ProjectionError: a view keeps rows of its own.
     """
-    names = quoted(connection, tables)
+    names = quoted(tables)
     views = [View(*row) for row in connection.execute(_VIEWS, {"tables": names})]
     for view in views:
         if view.stored:
@@ -137,7 +149,7 @@ def point_views(connection: Connection, views: Iterable[View]) -> None:
         options = f" WITH ({view.options})" if view.options else ""
         statement = f"CREATE OR REPLACE VIEW {view.name}{options} AS {view.definition}"
         try:
-            connection.execute(text(statement.replace(":", "\\:")))
+            run(connection, statement)
         except DBAPIError as error:
             said = str(error.orig).partition("\n")[0]
             raise ProjectionError(
@@ -148,17 +160,17 @@ def point_views(connection: Connection, views: Iterable[View]) -> None:
 
 def grants_of(connection: Connection, table: str) -> list[Grant]:
     """What others than its owner may do with a table."""
-    (name,) = quoted(connection, [table])
+    (name,) = quoted([table])
     return [Grant(*row) for row in connection.execute(_GRANTS, {"one": name})]
 
 
 def grant(connection: Connection, table: str, grants: Iterable[Grant]) -> None:
     """Let others do with a table what they may do with the one before."""
-    (name,) = quoted(connection, [table])
+    (name,) = quoted([table])
     for one in grants:
         option = " WITH GRANT OPTION" if one.grantable else ""
         statement = f"GRANT {one.privilege} ON {name} TO {one.grantee}{option}"
-        connection.execute(text(statement.replace(":", "\\:")))
+        run(connection, statement)
 
 
 @contextmanager
@@ -176,7 +188,7 @@ def keeping_grants(connection: Connection, tables: Iterable[str]) -> Iterator[No
 
 
 def _is_there(connection: Connection, table: str) -> bool:
-    name = quoted(connection, [table])[0]
+    name = quoted([table])[0]
     return connection.scalar(text("SELECT to_regclass(:name)"), {"name": name}) is not None
 
 

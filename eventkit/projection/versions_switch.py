@@ -281,9 +281,8 @@ def _rename(connection: Connection, exchange: _Exchange, numbers: tuple[int, int
 
 def _rename_tables(connection: Connection, build: Build, names: dict[str, str]) -> None:
     for table, before in build.physical.items():
-        (was,) = postgres.quoted(connection, [before])
-        (now,) = postgres.quoted(connection, [names[table].rpartition(".")[2]])
-        connection.exec_driver_sql(f"ALTER TABLE {was} RENAME TO {now}")
+        was, now = postgres.quoted([before, names[table].rpartition(".")[2]])
+        postgres.run(connection, f"ALTER TABLE {was} RENAME TO {now}")
 
 
 def _patiently(

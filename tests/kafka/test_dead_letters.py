@@ -1,10 +1,7 @@
 """A poison event on Kafka: its aggregate waits in order, all others flow, a retry makes it good."""
 
-import threading
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,8 +17,9 @@ from eventkit.projection import DeadLetters, ReadModels, Runner, Transaction, ef
 from eventkit.projection import failures as failing
 from tests.kafka.conftest import QUICK
 from tests.kafka.ledger import Ledger, folded, held
-from tests.kafka.worker_kit import fill, until
+from tests.kafka.worker_kit import fill
 from tests.projection.accounts import Closed, Deposited, Opened, Withdrawn
+from tests.projection.following import following, until
 from tests.projection.test_parking import letters
 
 POISONED = "account-3"
@@ -62,19 +60,6 @@ class Poisoned(Ledger):
     @effect(Deposited)
     def mail(self, recorded: RecordedEvent) -> None:
         self.mailed.append((recorded.aggregate_id, recorded.version))
-
-
-@contextmanager
-def following(runner: Runner) -> Iterator[Future[int]]:
-    """Follow the log meanwhile, as a member of the group."""
-    stop = threading.Event()
-    with ThreadPoolExecutor(1) as threads:
-        future = threads.submit(runner.follow, stop)
-        try:
-            yield future
-        finally:
-            stop.set()
-            future.result(60)
 
 
 def test_a_poison_event_waits_with_its_aggregate_until_a_retry_applies_them_in_order(

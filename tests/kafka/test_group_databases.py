@@ -1,11 +1,8 @@
 """Workers with different databases of read models do not share a consumer group unnoticed."""
 
 import logging
-import threading
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,8 @@ from eventkit.projection import ReadModels, Runner
 from eventkit.projection.database_id import database_id
 from tests.kafka.ledger import Ledger, folded, held
 from tests.kafka.test_group_workers import ACCOUNTS, PARTITIONS, Log
-from tests.kafka.worker_kit import SECONDS, Workers, fill, until
+from tests.kafka.worker_kit import Workers, fill
+from tests.projection.following import SECONDS, following, until
 
 LOW, HIGH = "0" * 16, "f" * 16
 
@@ -38,18 +36,6 @@ def other(tmp_path: Path) -> Iterator[ReadModels]:
         yield models
 
 
-@contextmanager
-def following(runner: Runner) -> Iterator[Future[int]]:
-    """Follow the log meanwhile, as a member of the group."""
-    stop = threading.Event()
-    with ThreadPoolExecutor(1) as threads:
-        future = threads.submit(runner.follow, stop)
-        try:
-            yield future
-        finally:
-            stop.set()
-
-
 def test_a_worker_with_another_database_refuses_to_start_and_the_first_goes_on(
     log: Log, other: ReadModels, tmp_path: Path
 ) -> None:
@@ -66,7 +52,7 @@ def test_a_worker_with_another_database_refuses_to_start_and_the_first_goes_on(
     assert "client id eventkit-models-" in said
     assert "at 127.0.0.1" in said
     assert "Set group = '...'" in said
-    with following(Runner(Ledger(), log.store, other)) as future, pytest.raises(GroupTaken):
+    with pytest.raises(GroupTaken), following(Runner(Ledger(), log.store, other)) as future:
         future.result(SECONDS)
     part, *_ = Runner(Ledger(), log.store, other).status().partitions
     assert "writes into another database" in (part.error or "")

@@ -20,8 +20,9 @@ from eventkit.projection import ReadModels, Runner
 from tests.kafka.impatient import OpenDepots, Openings
 from tests.kafka.ledger import Ledger
 from tests.kafka.test_group_workers import Log
-from tests.kafka.worker_kit import SECONDS, Workers, until
+from tests.kafka.worker_kit import Workers
 from tests.projection.accounts import Opened, rows
+from tests.projection.following import SECONDS, until
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import subprocess
 
 from tests.kafka.ledger import folded, held
 from tests.kafka.test_group_workers import ACCOUNTS, Log, log
-from tests.kafka.worker_kit import SECONDS, fill, until
+from tests.kafka.worker_kit import fill
+from tests.projection.following import SECONDS, until
 
 __all__ = ["log"]
 

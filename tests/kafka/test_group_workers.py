@@ -23,7 +23,8 @@ from eventkit.kafka.topics import Topics
 from eventkit.projection import ReadModels, Runner, follower
 from tests.kafka.conftest import QUICK
 from tests.kafka.ledger import Ledger, folded, held
-from tests.kafka.worker_kit import SECONDS, Workers, fill, growing, handled, is_current, until
+from tests.kafka.worker_kit import Workers, fill, growing, handled, is_current
+from tests.projection.following import SECONDS, until
 from tools.broker.cluster import Cluster
 
 ACCOUNTS, PARTITIONS = 12, 4

@@ -5,31 +5,18 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
-
-import pytest
 
 from eventkit import Append, EventStore
 from eventkit.errors import EventkitError
 from eventkit.projection import ReadModels, Runner
 from tests.kafka.ledger import Ledger
 from tests.projection.accounts import Deposited, Opened, Withdrawn
+from tests.projection.following import SECONDS
 from tests.unit.source import ROOT
-
-SECONDS = 60.0
-
-
-def until(true: Callable[[], bool], seconds: float = SECONDS) -> None:
-    """Return when something has come true."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds} s: {true}")
-        time.sleep(0.02)
 
 
 class Workers:

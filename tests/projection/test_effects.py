@@ -23,8 +23,8 @@ from tests.projection.accounts import (
     expected,
     fill,
 )
+from tests.projection.following import until
 from tests.projection.test_parking import letters, places
-from tests.projection.test_running import until
 
 
 class Mailing(Balances):

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +22,7 @@ from eventkit.projection.source import Partition, SqliteSource
 from eventkit.projection.worker import Worker
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import Balances, Deposited, Opened, actual, expected, fill, rows
+from tests.projection.following import following, until
 from tests.projection.plugin import Database
 from tools.postgres.server import Server
 
@@ -219,29 +219,15 @@ def test_a_follower_outlives_a_server_that_is_away_for_a_while(
     store: SqliteStore, breakable_postgres: Server
 ) -> None:
     fill(store, accounts=10)
-    stop = threading.Event()
     with Database(breakable_postgres.url) as database, ReadModels(database.url) as models:
         runner = Runner(Balances(), store, models)
         runner.run()
-        following = threading.Thread(target=runner.follow, args=(stop,))
-        following.start()
-        try:
+        with following(runner):
             breakable_postgres.stop()
             store.append("account-1", [Deposited(amount=1)])
             time.sleep(0.5)  # long enough for a few attempts; none can be awaited
             breakable_postgres.start()
             until(lambda: actual(models) == expected(store))
-        finally:
-            stop.set()
-            following.join(30)
-        assert not following.is_alive()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("after", [True, False])

@@ -3,9 +3,6 @@
 import os
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
@@ -42,6 +39,7 @@ from tests.projection.accounts import (
     fill,
     rows,
 )
+from tests.projection.following import following, until
 
 
 class Unread(Event):
@@ -55,27 +53,6 @@ def runner(store: SqliteStore, models: ReadModels) -> Runner:
 
 def ago(hours: int) -> datetime:
     return datetime.now(UTC) - timedelta(hours=hours)
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Return when something has come true."""
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-@contextmanager
-def following(runner: Runner) -> Iterator[SimpleQueue[Progress]]:
-    """Let the runner follow in a thread; what it reports comes out of the queue."""
-    stop, reports = threading.Event(), SimpleQueue[Progress]()
-    thread = threading.Thread(target=runner.follow, args=(stop, reports.put))
-    thread.start()
-    try:
-        yield reports
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_a_run_brings_the_read_model_to_the_end_of_the_log(
@@ -228,7 +205,8 @@ def test_following_takes_what_is_there_and_each_new_event(
     store: SqliteStore, models: ReadModels, runner: Runner
 ) -> None:
     fill(store, accounts=5)
-    with following(runner) as reports:
+    reports = SimpleQueue[Progress]()
+    with following(runner, reports.put):
         assert reports.get(timeout=30)[:2] == (46, 46)
         store.append("account-1", [Deposited(amount=1)])
         assert reports.get(timeout=30)[:2] == (47, 47)

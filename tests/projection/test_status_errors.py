@@ -1,9 +1,6 @@
 """The errors that the status tells: of workers that ended, until one goes on."""
 
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
@@ -15,22 +12,12 @@ from eventkit.projection.source import SqliteSource
 from eventkit.projection.worker import Worker
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import Balances, fill
-from tests.projection.test_running import until
+from tests.projection.following import following, until
 
 
 @pytest.fixture
 def runner(store: SqliteStore, models: ReadModels) -> Runner:
     return Runner(Balances(), store, models)
-
-
-@contextmanager
-def following(runner: Runner) -> Iterator[Future[int]]:
-    stop = threading.Event()
-    with ThreadPoolExecutor(1) as threads:
-        try:
-            yield threads.submit(runner.follow, stop)
-        finally:
-            stop.set()
 
 
 def test_the_error_of_a_run_stays_in_the_status_until_one_goes_through(
@@ -63,11 +50,10 @@ def test_a_log_that_cannot_be_followed_any_more_is_told_by_the_status(
 
     fill(store, accounts=2)
     monkeypatch.setattr(SqliteSource, "state", state)
-    with following(runner) as future:
+    with pytest.raises(StoreUnavailable), following(runner) as future:  # noqa: PT012 - at the end
         until(lambda: models.exists() and runner.status().partitions[0].state == "current")
         dead.set()
-        with pytest.raises(StoreUnavailable):
-            future.result(10)
+        future.result(10)
     (part,) = runner.status().partitions
     assert (part.state, part.worker) == ("failed", None)
     assert part.error == "the log cannot be followed: the index is gone"

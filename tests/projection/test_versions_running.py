@@ -1,8 +1,7 @@
 """Switches while workers of both versions follow the log, and what else is in the database."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -15,15 +14,8 @@ from eventkit.projection import ReadModels, Runner, Versions, waiting
 from eventkit.projection.definition import missing
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import Deposited, fill
+from tests.projection.following import until
 from tests.projection.ledgers import Ledger, Ledger2, expected, held
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition, 30 seconds at most."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @contextmanager

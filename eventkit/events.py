@@ -254,10 +254,14 @@ class RecordedEvent(Generic[_E_co]):
 
 
 class UnreadableEvent(RecordedEvent):
-    """One whose body cannot be read today: to ask for its `event` raises why, all else is there.
+    """One that cannot be read today: to ask for its `event` raises why.
+
+    Where more of it than the body is damaged, to ask for that raises as well; its aggregate id,
+    version, type and position are there in any case, as far as they can be told.
 
     Parameters:
-        event_id, aggregate_id, version, type, metadata, position: as of `RecordedEvent`.
+        aggregate_id, version, type, position: as of `RecordedEvent`.
+        event_id, metadata: as well; None where they cannot be read.
         error: why it cannot be read.
     """
 
@@ -266,22 +270,23 @@ class UnreadableEvent(RecordedEvent):
 
     def __init__(
         self,
-        event_id: UUID,
+        event_id: UUID | None,
         aggregate_id: str,
         version: int,
         type: str,  # noqa: A002 - the public name of the field
         error: EventkitError,
-        metadata: Metadata,
+        metadata: Metadata | None,
         position: Position,
     ) -> None:
         names = ("event_id", "aggregate_id", "version", "type", "error", "metadata", "position")
         values = (event_id, aggregate_id, version, type, error, metadata, position)
         for name, value in zip(names, values, strict=True):
-            object.__setattr__(self, name, value)
+            if value is not None:
+                object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> NoReturn:
         """Called for a slot that is empty, as that of the event."""
-        if name == "event":
+        if name in self.__match_args__:
             raise self.error
         raise AttributeError(f"a recorded event has no {name!r}")
 

@@ -13,7 +13,7 @@ from eventkit.cli.failures import Exit
 from eventkit.cli.options import Json
 from eventkit.cli.output import compact, complain, instant, say, say_json, show_table
 from eventkit.cli.session import BrowsableStore, Session, session_of
-from eventkit.errors import CodecError, StoreCorrupted
+from eventkit.errors import CodecError, InvalidAggregateId, StoreCorrupted
 from eventkit.projection import DeadLetter, DeadLetters, ReadModels, Retried
 from eventkit.projection.dead_letters import dead_letters, find_dead_letter
 
@@ -182,9 +182,9 @@ def _data(store: BrowsableStore, letter: DeadLetter) -> dict[str, object]:
     version = letter.aggregate_version
     try:
         found = store.plain_events_of(letter.aggregate_id, version, version)
-    except (CodecError, StoreCorrupted) as error:
+    except (CodecError, StoreCorrupted, InvalidAggregateId) as error:
         return {"data": None, "unreadable": str(error)}
-    there = found and found[0].event_id == letter.event_id
+    there = found and letter.event_id in {None, found[0].event_id}
     return {"data": found[0].data if there else None}
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
-from uuid import UUID
 
 from sqlalchemy import Connection
 
-from eventkit.errors import CheckpointMoved, HandlerFailed, ProjectionError
+from eventkit.errors import CheckpointMoved, HandlerFailed, ProjectionError, StoreCorrupted
 from eventkit.events import RecordedEvent, UnreadableEvent
 from eventkit.projection.checkpoints import Checkpoints
+from eventkit.projection.dead_letters_identity import Discarded
 from eventkit.projection.dead_letters_table import Letters, Parked
 from eventkit.projection.failures import Attempts, failure_of
 from eventkit.projection.handling import HandlersFailed, Handling
@@ -62,7 +62,7 @@ class Batches:
         self._handling = Handling(projection, models)
         self._letters = Letters(projection.name, projection.version)
         self._attempts = Attempts()
-        self._discarded: frozenset[UUID] | None = None
+        self._discarded: Discarded | None = None
         # Where no event of a partition is parked. Events are parked by moving the checkpoint, so
         # this stays true for as long as the checkpoint is there; then no batch has to look.
         self._clear: dict[Partition, int] = {}
@@ -192,7 +192,7 @@ class Batches:
         return self._was_discarded(recorded)
 
     def _was_discarded(self, recorded: RecordedEvent) -> bool:
-        return bool(self._discarded) and recorded.event_id in (self._discarded or ())
+        return bool(self._discarded) and recorded in (self._discarded or ())
 
     def _apply_one_by_one(self, partition: Partition, expected: int, page: Page) -> Applied:
         """Pass over the page until all of it is handled or parked; see `apply`."""
@@ -256,9 +256,9 @@ class Batches:
             return to
 
         self._once(until_it_fails)
-        failed = {it.recorded.event_id for it in parked}
-        failed |= {stopped.recorded.event_id} if stopped else set()
-        if before and page.events[0].event_id not in failed:
+        failed = {it.recorded.position for it in parked}
+        failed |= {stopped.recorded.position} if stopped else set()
+        if before and page.events[0].position not in failed:
             self._attempts.recovered()
         self._tell(parked)
         return good, stopped
@@ -282,7 +282,7 @@ class Batches:
                     failure.attempts,
                     failure.error.rstrip("."),
                     recorded.aggregate_id,
-                    "code that reads it" if unreadable else "handler",
+                    _mended(recorded),
                 )
         self._tell_waiting(sum(failure is None for _, failure in parked))
 
@@ -299,3 +299,11 @@ class Batches:
             str(recorded.position),
             error,
         )
+
+
+def _mended(recorded: RecordedEvent) -> str:
+    """What is to be mended for a parked event."""
+    if not isinstance(recorded, UnreadableEvent):
+        return "handler"
+    damaged = isinstance(recorded.error, StoreCorrupted)
+    return "store's data" if damaged else "code that reads it"

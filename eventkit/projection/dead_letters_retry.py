@@ -19,11 +19,13 @@ at the letters only then.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from eventkit.errors import CodecError, EventTypeError, ProjectionError
+from eventkit.errors import EventkitError, InvalidAggregateId, ProjectionError
 from eventkit.events import RecordedEvent, UnreadableEvent
 from eventkit.ids import category_of
 from eventkit.projection.checkpoints import Checkpoints
@@ -111,10 +113,9 @@ class HandlerRetry:
         return self.letters.next_of(connection, aggregate_id, _IN_ONE_TRANSACTION)
 
     def _handle(self, connection: Connection, letter: DeadLetter) -> BaseException | None:
-        try:
-            recorded = self._events.read(letter)
-        except (CodecError, EventTypeError) as error:
-            return error
+        recorded = self._events.read(letter)
+        if isinstance(recorded, UnreadableEvent):
+            return recorded.error
         return None if recorded is None else self._handling.one(connection, recorded)
 
 
@@ -131,29 +132,42 @@ class PointedAt:
         self._wanted = wanted
 
     def read(self, letter: DeadLetter) -> RecordedEvent | None:
-        """The event; None where today's code has nothing to do for it.
+        """The event, which may be an `UnreadableEvent`; None where today's code does not handle it.
 
         Raises:
             ProjectionError: it is not in this log.
-            CodecError, EventTypeError: it cannot be read.
         """
         types, categories = self._wanted.types, self._wanted.categories
         if types is not None and letter.event_type not in types:
             return None
-        if categories is not None and category_of(letter.aggregate_id) not in categories:
+        if categories is not None and not _may_be_in(categories, letter.aggregate_id):
             return None
         before = letter.position.offset - 1
         page = self._source.page(partition_of(letter), self._wanted, before, 1)
         for recorded in page.events:
-            if recorded.event_id == letter.event_id:
-                if isinstance(recorded, UnreadableEvent):
-                    raise recorded.error
+            if _is_that(recorded, letter):
                 return recorded
         raise ProjectionError(
             f"dead letter {letter.number} points at {letter.aggregate_id} version "
             f"{letter.aggregate_version} at {letter.position}, which is not in this store; nothing "
             "was changed. Is it the store that the projection was built from?"
         )
+
+
+def _is_that(recorded: RecordedEvent, letter: DeadLetter) -> bool:
+    """Whether it is the event of a letter; damage may hide its id, then or now."""
+    with suppress(EventkitError):
+        if letter.event_id is not None:
+            return recorded.event_id == letter.event_id
+    return recorded.position == letter.position
+
+
+def _may_be_in(categories: Sequence[str], aggregate_id: str) -> bool:
+    """Whether an aggregate is of one of the categories, as far as its id can be read."""
+    try:
+        return category_of(aggregate_id) in categories
+    except InvalidAggregateId:
+        return True
 
 
 def partition_of(letter: DeadLetter) -> Partition:

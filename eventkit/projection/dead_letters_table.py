@@ -35,6 +35,7 @@ from sqlalchemy import (
 )
 
 from eventkit.events import Position, RecordedEvent
+from eventkit.projection.dead_letters_identity import HIDDEN, Discarded, id_of, identity, storable
 from eventkit.projection.metadata import METADATA
 from eventkit.projection.source import Partition
 
@@ -79,6 +80,7 @@ Index(
     *(_LETTERS.c[name] for name in ("projection", "version", "kind", "aggregate_id")),
 )
 _IS_OPEN = _LETTERS.c.state != "discarded"
+_IDENTITY = (_LETTERS.c.event_id, _LETTERS.c.aggregate_id, _LETTERS.c.aggregate_version)
 
 
 class DeadLetter(NamedTuple):
@@ -92,6 +94,7 @@ class DeadLetter(NamedTuple):
 
     `failed_in` is the name of the effect at which a retry begins, `attempts` how often the event
     was tried, `version` that of the projection, 0 for effects, which all versions share.
+    `event_id` is None where damage hides it; the place tells which event it is.
     """
 
     number: int
@@ -101,7 +104,7 @@ class DeadLetter(NamedTuple):
     position: Position
     aggregate_id: str
     aggregate_version: int
-    event_id: UUID
+    event_id: UUID | None
     event_type: str
     state: State
     failed_in: str | None
@@ -161,10 +164,10 @@ class Letters:
             "topic": position.topic,
             "partition": position.partition,
             "offset": position.offset,
-            "aggregate_id": recorded.aggregate_id,
+            "aggregate_id": storable(recorded.aggregate_id),
             "aggregate_version": recorded.version,
-            "event_id": str(recorded.event_id),
-            "event_type": recorded.type,
+            "event_id": str(id_of(recorded) or HIDDEN),
+            "event_type": storable(recorded.type),
             "parked_at": _now(),
             **_told(failure),
         }
@@ -179,18 +182,23 @@ class Letters:
     def held(self, connection: Connection, aggregates: Collection[str]) -> set[str]:
         """Those of the aggregates of which an event is parked."""
         column = _LETTERS.c.aggregate_id
+        names = {storable(name): name for name in aggregates}
         return {
-            name
-            for part in _parts(aggregates)
+            names[name]
+            for part in _parts(names)
             for name in connection.execute(
                 select(column).distinct().where(self._mine, _IS_OPEN, column.in_(part))
             ).scalars()
         }
 
-    def discarded(self, connection: Connection) -> frozenset[UUID]:
-        """The ids of the events that were given up."""
-        found = select(_LETTERS.c.event_id).where(self._mine, ~_IS_OPEN)
-        return frozenset(UUID(text) for text in connection.execute(found).scalars())
+    def discarded(self, connection: Connection) -> Discarded:
+        """The events that were given up."""
+        found = connection.execute(select(_LETTERS).where(self._mine, ~_IS_OPEN))
+        given_up = [_letter(row) for row in found]
+        return Discarded(
+            [it.event_id for it in given_up if it.event_id is not None],
+            [(it.aggregate_id, it.aggregate_version) for it in given_up if it.event_id is None],
+        )
 
     def next_of(self, connection: Connection, aggregate_id: str, limit: int) -> list[DeadLetter]:
         """The first parked events of an aggregate, in order."""
@@ -289,13 +297,13 @@ def inherit_discarded(connection: Connection, projection: str, version: int) -> 
     mine = (table.projection == projection) & (table.kind == "handler")
     copied = [column for column in _LETTERS.columns if column.name not in {"number", "version"}]
     others = select(*copied).where(mine, table.version != version, ~_IS_OPEN)
-    rows = {row.event_id: row for row in connection.execute(others.order_by(table.version))}
-    own = select(table.event_id).where(mine, table.version == version)
-    new = rows.keys() - set(connection.execute(own).scalars())
+    rows = {identity(row): row for row in connection.execute(others.order_by(table.version))}
+    own = select(*_IDENTITY).where(mine, table.version == version)
+    new = rows.keys() - set(map(identity, connection.execute(own)))
     if new:
         connection.execute(
             insert(_LETTERS),
-            [{**rows[event_id]._mapping, "version": version} for event_id in sorted(new)],  # noqa: SLF001
+            [{**rows[it]._mapping, "version": version} for it in sorted(new)],  # noqa: SLF001
         )
 
 
@@ -309,8 +317,8 @@ def copy_as_discarded(
     table = _LETTERS.c
     mine = (table.projection == projection) & (table.version == version) & (table.kind == "handler")
     copied = [column for column in _LETTERS.columns if column.name != "number"]
-    found = {it["event_id"]: it for it in source.execute(select(*copied).where(mine)).mappings()}
-    there = set(target.execute(select(table.event_id).where(mine)).scalars())
+    found = {identity(row): row._mapping for row in source.execute(select(*copied).where(mine))}  # noqa: SLF001
+    there = set(map(identity, target.execute(select(*_IDENTITY).where(mine))))
     rows = [{**found[it], "state": "discarded"} for it in sorted(found.keys() - there)]
     if rows:
         target.execute(insert(_LETTERS), rows)
@@ -321,11 +329,6 @@ def _parts(values: Iterable[_Value]) -> Iterator[list[_Value]]:
     rest = iter(values)
     while part := list(islice(rest, _IN_ONE_QUERY)):
         yield part
-
-
-def storable(text: str) -> str:
-    """A text that every database takes: no NUL, no lone surrogates."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _told(failure: Failure | None) -> dict[str, Any]:
@@ -345,7 +348,8 @@ def _told(failure: Failure | None) -> dict[str, Any]:
 def _letter(row: Row[Any]) -> DeadLetter:
     values = dict(row._mapping)  # noqa: SLF001 - public, despite its name
     position = Position(*(values.pop(name) for name in ("topic", "partition", "offset")))
-    values["event_id"] = UUID(values["event_id"])
+    hidden = values["event_id"] == HIDDEN
+    values["event_id"] = None if hidden else UUID(values["event_id"])
     for name in ("parked_at", "tried_at"):
         if values[name] is not None:
             values[name] = values[name].replace(tzinfo=UTC)

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from eventkit.errors import CodecError, EventTypeError
 from eventkit.projection.checkpoints import Checkpoints
 from eventkit.projection.dead_letters_retry import Outcome, PointedAt, partition_of
 from eventkit.projection.dead_letters_table import DeadLetter, Failure, Letters, find_letter
 from eventkit.projection.effects import ALL_VERSIONS, Calls
-from eventkit.projection.failures import failure_of
 from eventkit.projection.patience import Patience
 from eventkit.projection.projection import Projection, effects_filter_of
 from eventkit.projection.read_models import ReadModels
@@ -60,10 +58,7 @@ class EffectRetry:
         return self.letters.next_of(connection, aggregate_id, 1)
 
     def _run(self, letter: DeadLetter) -> Failure | None:
-        try:
-            recorded = self._events.read(letter)
-        except (CodecError, EventTypeError) as error:
-            return failure_of(error, 1, letter.failed_in)
+        recorded = self._events.read(letter)
         raised = recorded and self._calls.run(recorded, letter.failed_in, 1)
         return raised[1] if raised else None
 

@@ -54,7 +54,7 @@ class Source(Protocol):
     def page(self, partition: Partition, wanted: EventFilter, after: int, limit: int) -> Page:
         """Up to `limit` matching events after an offset, and how far the log was read for them.
 
-        One whose body cannot be read is an `UnreadableEvent`.
+        One that cannot be read, be it the body or more of it, is an `UnreadableEvent`.
         """
 
     def state(self) -> object:

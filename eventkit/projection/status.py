@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection
 
-from eventkit.errors import CodecError, EventTypeError, RebuildNeeded
+from eventkit.errors import CodecError, EventTypeError, RebuildNeeded, StoreCorrupted
 from eventkit.projection.builds import Build, check_build, find_build
 from eventkit.projection.checkpoints import Checkpoint, Checkpoints
 from eventkit.projection.dead_letters_table import count_parked
@@ -165,8 +165,8 @@ def _part(
 
 def _age(source: Source, partition: Partition, wanted: EventFilter, after: int) -> float:
     """Seconds since the timestamp of the oldest event that is still to be handled."""
-    with suppress(CodecError, EventTypeError):
-        for recorded in source.page(partition, wanted, after, 1).events:
+    for recorded in source.page(partition, wanted, after, 1).events:
+        with suppress(CodecError, EventTypeError, StoreCorrupted):  # damage may hide it
             timestamp = recorded.metadata.timestamp
             if timestamp is not None:
                 return round(max(0.0, (datetime.now(UTC) - timestamp).total_seconds()), 3)

@@ -9,13 +9,19 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from eventkit.codec import AvroCodec
-from eventkit.errors import CodecError, EventTypeError, InvalidInput
+from eventkit.errors import CodecError, EventTypeError, InvalidInput, StoreCorrupted
 from eventkit.events import Event, EventTypes, Position, RecordedEvent, utc
 from eventkit.ids import category_of
 from eventkit.sqlite.connections import Connections
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.reader import Row, Scan, aggregate_rows, last_position
-from eventkit.sqlite.rows import plain, position_of, recorded, recorded_anyway
+from eventkit.sqlite.rows import (
+    damaged_texts_kept,
+    plain,
+    position_of,
+    recorded,
+    recorded_anyway,
+)
 from eventkit.store import EventFilter, Page, PlainEvent, event_filter
 
 _PAGE = 1_000
@@ -146,19 +152,23 @@ class SqliteLog:
             wanted: which events.
             stretch: where to look for them.
             limit: how many.
-            keep_unreadable: have an `UnreadableEvent` for each whose body cannot be read.
+            keep_unreadable: have an `UnreadableEvent` for each that cannot be read.
 
         Raises:
             EventTypeError, CodecError: a body cannot be read, unless those are kept.
+            StoreCorrupted: a row cannot be read, unless those are kept.
         """
-        with self.reading() as connection:
-            rows, read_to = Scan(wanted).page(connection, stretch.after, stretch.end, limit)
         codec, place = self.codec, self._place
+        scan = Scan(wanted)
         try:
+            with self.reading() as connection:
+                rows, read_to = scan.page(connection, stretch.after, stretch.end, limit)
             return Page([recorded(row, codec, place) for row in rows], read_to)
-        except (CodecError, EventTypeError):
+        except (CodecError, EventTypeError, StoreCorrupted):
             if not keep_unreadable:
                 raise
+        with self.reading() as connection, damaged_texts_kept(connection):
+            rows, read_to = scan.page(connection, stretch.after, stretch.end, limit)
         return Page([recorded_anyway(row, codec, place) for row in rows], read_to)
 
     def last_position(self) -> int:

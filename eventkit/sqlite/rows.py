@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from eventkit.codec import AvroCodec
-from eventkit.errors import CodecError, EventTypeError, StoreCorrupted
+from eventkit.errors import CodecError, EventkitError, EventTypeError, StoreCorrupted
 from eventkit.events import (
     Event,
     Metadata,
@@ -165,19 +167,49 @@ def recorded(
 def recorded_anyway(
     row: Sequence[Any], codec: AvroCodec, place: Callable[[int], Position] = position_of
 ) -> RecordedEvent:
-    """As `recorded`; where the body cannot be read, an `UnreadableEvent`.
-
-    Raises:
-        StoreCorrupted: what else the row holds cannot be read.
-    """
-    try:
-        return recorded(row, codec, place)
-    except (EventTypeError, CodecError) as error:
+    """As `recorded`; where it cannot be read, an `UnreadableEvent` of what can be."""
+    reason: EventkitError
+    unreadable = [column for column in row if isinstance(column, DamagedText)]
+    if unreadable:
+        reason = _damaged(row, ValueError(f"{unreadable[0]!r:.80} is no UTF-8 text"))
+    else:
         try:
-            known_as, metadata = UUID(bytes=row[1]), read_metadata(*row[5:8])
-        except _NONSENSE as nonsense:
-            raise _damaged(row, nonsense) from nonsense
-        return UnreadableEvent(known_as, row[2], row[3], row[4], error, metadata, place(row[0]))
+            return recorded(row, codec, place)
+        except (EventTypeError, CodecError) as error:
+            reason = error
+    event_id, metadata = None, None
+    try:
+        event_id = UUID(bytes=row[1])
+    except _NONSENSE as error:
+        reason = _damaged_too(row, error, reason)
+    try:
+        metadata = read_metadata(*row[5:8])
+    except _NONSENSE as error:
+        reason = _damaged_too(row, error, reason)
+    return UnreadableEvent(event_id, row[2], row[3], row[4], reason, metadata, place(row[0]))
+
+
+class DamagedText(str):
+    """A text that is no UTF-8, with a backslash and a number for each byte that is at fault."""
+
+    __slots__ = ()
+
+
+@contextmanager
+def damaged_texts_kept(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have a connection read texts that are no UTF-8 as `DamagedText`, rather than not at all."""
+    before, connection.text_factory = connection.text_factory, _text
+    try:
+        yield
+    finally:
+        connection.text_factory = before
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return DamagedText(raw.decode(errors="backslashreplace"))
 
 
 def plain(
@@ -223,8 +255,16 @@ def _name_of(row: Sequence[Any]) -> str:
 
 def _damaged(row: Sequence[Any], error: Exception) -> StoreCorrupted:
     return StoreCorrupted(
-        f"the row is damaged ({type(error).__name__}: {error}); restore the file from a backup."
+        f"the row is damaged ({type(error).__name__}: {error}); restore the file from a backup. "
+        "An index of a log on Kafka can be deleted: it is built again."
     ).located(_name_of(row))
+
+
+def _damaged_too(row: Sequence[Any], error: Exception, before: EventkitError) -> StoreCorrupted:
+    """Damage beside another one, of which a traceback tells as the cause."""
+    found = _damaged(row, error)
+    found.__cause__ = before
+    return found
 
 
 def _metadata_json(metadata: Metadata) -> str:

@@ -107,6 +107,39 @@ def test_an_event_that_cannot_be_read_is_parked_shown_and_discarded(cli: Cli) ->
     assert (told.code, [it for it in parked(cli) if it[1] == "guest-9"]) == (0, [])
 
 
+@pytest.mark.parametrize(
+    ("change", "aggregate"),
+    [
+        ("metadata = '[7', event_id = x'00'", "guest-9"),
+        ("metadata = CAST(x'7b22ff' AS TEXT)", "guest-9"),
+        ("aggregate_id = CAST(x'677565737420ff' AS TEXT)", "guest \\xff"),
+    ],
+)
+def test_an_event_with_a_damaged_row_is_parked_shown_and_discarded(
+    cli: Cli, change: str, aggregate: str
+) -> None:
+    cli("import", cli.file("more.jsonl", [event(90)]))
+    damage(
+        cli,
+        f"UPDATE events SET data = CAST(data || x'00' AS BLOB), {change} "  # noqa: S608
+        "WHERE aggregate_id = 'guest-9'",
+    )
+    told = cli("projection", "run")
+    assert (told.code, told.err.startswith("1 event(s) were parked;")) == (1, True)
+    number = next(it[0] for it in parked(cli) if it[1] == aggregate)
+    for other in (cli, Cli(cli.folder, app=None)):
+        (shown,) = other("dead-letters", "show", str(number), "--json").lines
+        assert (shown["position"], shown["data"]) == ("events/0/9", None)
+        assert (shown["event_id"] is None) == ("event_id" in change)
+        assert "the row is damaged" in shown["error"]
+        assert f"aggregate_id: {aggregate}\n" in other("dead-letters", "show", str(number)).out
+    told = cli("dead-letters", "retry", str(number))
+    assert (told.code, "failed again: StoreCorrupted" in told.err) == (1, True)
+    told = cli("dead-letters", "discard", str(number), "--reason", "lost")
+    assert (told.code, [it for it in parked(cli) if it[1] == aggregate]) == (0, [])
+    assert "discarded: lost" in cli("dead-letters", "list", "--all").out
+
+
 def test_a_retry_with_mended_code_applies_them_all(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,12 @@ from eventkit.cli.workers import Place, run_workers
 from eventkit.errors import CategoryAdded
 from eventkit.projection import Progress, Projection, ReadModels, Runner
 from eventkit.projection.progress import Report
-from eventkit.projection.projection import handled_events, tables_of
+from eventkit.projection.projection import (
+    effected_events,
+    handled_events,
+    has_effects_alone,
+    tables_of,
+)
 from eventkit.projection.runner import Share
 
 commands = typer.Typer(
@@ -152,11 +157,14 @@ def _frozen() -> Iterator[None]:
 def _introduction(session: Session, runner: Runner, place: Place | None) -> str:
     """What follows the log, which events it handles, where it stands."""
     status, projection = runner.status(), runner.projection
-    events = dict.fromkeys(it.__name__ for it in handled_events(projection))
+    alone = has_effects_alone(projection)
+    classes = effected_events(projection) if alone else handled_events(projection)
+    events = dict.fromkeys(it.__name__ for it in classes)
     worker = "" if place is None else f", worker {place.number} of {place.of}"
     return (
         f"following {session.store_url} into {session.read_models_url}: {status.name} "
-        f"v{status.version}{worker}, process {os.getpid()}; handles {', '.join(events)}; "
+        f"v{status.version}{worker}, process {os.getpid()}; "
+        f"{'has effects of' if alone else 'handles'} {', '.join(events)}; "
         f"{status.state}, at position {status.position:,} of {status.end:,}"
     )
 
@@ -183,6 +191,9 @@ def rebuild(
     it with the live one (diff), let readers have it (switch), go back (rollback), or remove it
     (drop). Interrupted, it goes on when it is called again.
 
+    A projection that has effects alone has nothing to rebuild: effects never run again for what
+    was read. This version of the code then takes their place, and they go on.
+
     The exit code is 1 if events were parked, and all others are in the read model.
 
     Example: eventkit --app projections.permits projection rebuild open_permits
@@ -190,6 +201,12 @@ def rebuild(
     session = session_of(context)
     chosen = _chosen(session, [name])
     rebuilt = Runner.rebuild_beside if beside else Runner.rebuild
+    if has_effects_alone(chosen[0]):
+        complain(
+            f"{name} has effects and no tables: there is nothing to rebuild. Effects never run "
+            "again for what was read; they go on from where they are.",
+            label="",
+        )
     with parking_told(session.read_models_url, chosen), _runners(session, chosen) as runners:
         _show_handled(runners, _one_by_one(runners, rebuilt), as_json=as_json)
 

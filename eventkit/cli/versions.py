@@ -106,6 +106,8 @@ def diff(
         found = Versions(name, models).diff(sample=sample, examples=rows, wait=wait)
     if as_json:
         say_json(_plain(found))
+    elif not found.tables:
+        say(f"{name} has effects and no tables: there is nothing to compare")
     else:
         _show(found)
     if not found.equal:

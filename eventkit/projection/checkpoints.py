@@ -33,6 +33,10 @@ _CHECKPOINTS = Table(
 )
 
 
+ALL_VERSIONS = 0
+"""The version of what belongs to no single one; those of projections begin with 1."""
+
+
 class Checkpoint(NamedTuple):
     """The offset up to which the log was read, and how many events that were for the projection."""
 
@@ -119,6 +123,11 @@ class Checkpoints:
         )
         if held.rowcount != 1:
             raise CheckpointMoved(self._projection, 0, None)
+
+
+def effect_checkpoints(projection: str) -> Checkpoints:
+    """How far the effects of a projection are; no rebuild and no switch moves these."""
+    return Checkpoints(projection, ALL_VERSIONS, ALL_VERSIONS)
 
 
 def forget_checkpoints(connection: Connection, projection: str, version: int) -> None:

@@ -12,6 +12,10 @@ past the event. So a worker that dies
   event, and runs it;
 - between the effect and its checkpoint: the next worker runs it again. At least once.
 
+A projection may have effects alone, and build nothing. It has a build like any other, without
+tables: its role tells which version's effects run, and its checkpoint begins at the end of the log,
+because there is nothing to read for it.
+
 Two workers at one partition (one was frozen and wakes): both may run an effect; one of them finds
 the checkpoint moved, and goes on from there.
 """
@@ -20,6 +24,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -27,7 +32,7 @@ from sqlalchemy import Connection
 
 from eventkit.errors import CheckpointMoved
 from eventkit.events import Event, RecordedEvent, UnreadableEvent
-from eventkit.projection.checkpoints import Checkpoints
+from eventkit.projection.checkpoints import ALL_VERSIONS, effect_checkpoints
 from eventkit.projection.dead_letters_table import Failure, Letters, Parked
 from eventkit.projection.failures import Attempts, failure_of
 from eventkit.projection.partition import Partition
@@ -41,9 +46,6 @@ _LOG = logging.getLogger(__name__)
 _PAGE = 100
 _LONGEST = 0.25
 """Seconds until the read model gets its turn; one effect may take longer."""
-
-ALL_VERSIONS = 0
-"""The version of what belongs to no single one; those of projections begin with 1."""
 
 
 class Calls:
@@ -96,6 +98,9 @@ class _Trial(NamedTuple):
 class Effects:
     """Runs the effects of a projection that are due.
 
+    Attributes:
+        done: how many events have had their effects here, by partition.
+
     Parameters:
         projection: whose.
         source: the log.
@@ -112,12 +117,13 @@ class Effects:
         self._patience = patience
         self._calls = Calls(projection)
         self._wanted = effects_filter_of(projection, source.types)
-        self._checkpoints = Checkpoints(projection.name, ALL_VERSIONS, ALL_VERSIONS)
+        self._checkpoints = effect_checkpoints(projection.name)
         self._letters = Letters(projection.name, ALL_VERSIONS, "effect")
         self._attempts = Attempts()
         self._offsets = patience(self._begun)
         self._trials: dict[Partition, _Trial] = {}
         self._clear: dict[Partition, int] = {}  # where no event is parked; see `Batches`
+        self.done: Counter[Partition] = Counter()
 
     def _begun(self) -> dict[Partition, int]:
         """The checkpoints, made where there are none.
@@ -181,7 +187,8 @@ class Effects:
         if raised is None:
             if before:
                 self._attempts.recovered()
-            self._pass(partition, offset, None)
+            self._pass(partition, offset, None, events=1)
+            self.done[partition] += 1
             return True
         error, failure = raised
         unreadable = isinstance(recorded, UnreadableEvent)
@@ -235,13 +242,15 @@ class Effects:
         self._once(partition, look)
         return held
 
-    def _pass(self, partition: Partition, to: int, parked: Parked | None) -> None:
-        """Move the checkpoint."""
+    def _pass(
+        self, partition: Partition, to: int, parked: Parked | None, *, events: int = 0
+    ) -> None:
+        """Move the checkpoint, past an event to park or so many that had their effects."""
         expected = self._offsets[partition]
         clear = parked is None and self._clear.get(partition) == expected
 
         def move(connection: Connection) -> int:
-            self._checkpoints.advance(connection, partition, expected, to, int(parked is None))
+            self._checkpoints.advance(connection, partition, expected, to, events)
             self._letters.park(connection, [] if parked is None else [parked])
             return to
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from eventkit.projection.checkpoints import Checkpoints
+from eventkit.projection.checkpoints import ALL_VERSIONS, effect_checkpoints
 from eventkit.projection.dead_letters_retry import Outcome, PointedAt, partition_of
 from eventkit.projection.dead_letters_table import DeadLetter, Failure, Letters, find_letter
-from eventkit.projection.effects import ALL_VERSIONS, Calls
+from eventkit.projection.effects import Calls
 from eventkit.projection.patience import Patience
 from eventkit.projection.projection import Projection, effects_filter_of
 from eventkit.projection.read_models import ReadModels
@@ -28,7 +28,7 @@ class EffectRetry:
         self._patience = Patience(models.patience)
         self._calls = Calls(projection)
         self._events = PointedAt(source, effects_filter_of(projection, source.types))
-        self._checkpoints = Checkpoints(projection.name, ALL_VERSIONS, ALL_VERSIONS)
+        self._checkpoints = effect_checkpoints(projection.name)
         self.letters = Letters(projection.name, ALL_VERSIONS, "effect")
 
     def retry(self, aggregate_id: str) -> Outcome:

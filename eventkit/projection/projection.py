@@ -40,7 +40,8 @@ class Projection:
     copies of its tables. Write only through `tx`, and keep nothing in the instance: when a batch
     fails, its handlers run again.
 
-    A class without a `name` is a base for others and is not run itself.
+    A class without a `name` is a base for others and is not run itself. One that builds nothing,
+    and has an `@effect` alone, needs neither tables nor handlers.
 
     Class attributes:
         name: what the projection is called in commands and in the database.
@@ -106,6 +107,8 @@ def _check(cls: type[Projection]) -> None:
     if cls.on_failure not in get_args(OnFailure):
         raise InvalidProjection(f'{what}: on_failure is "park" or "stop", not {cls.on_failure!r}')
     _check_categories(cls)
+    if cls._eventkit_effects and not (cls._eventkit_tables or cls._eventkit_handlers):
+        return
     _check_tables(cls)
     if not cls._eventkit_handlers:
         raise InvalidProjection(f"{what} handles no event: mark a method with @on(TaskCreated)")
@@ -135,7 +138,8 @@ def _check_tables(cls: type[Projection]) -> None:
     if not tables:
         raise InvalidProjection(
             f"{cls.__name__} has no table to build: give it a class attribute such as "
-            "tasks = Table('open_tasks', MetaData(), Column(...))"
+            "tasks = Table('open_tasks', MetaData(), Column(...)); without tables it may have "
+            "methods with @effect alone"
         )
     names = [table.fullname for table in tables]
     for table in tables:
@@ -168,6 +172,11 @@ def effects_on(projection: Projection) -> Mapping[str, tuple[type[Event], ...]]:
     return projection._eventkit_effects  # noqa: SLF001 - a function beside the class
 
 
+def has_effects_alone(projection: Projection) -> bool:
+    """Whether it builds nothing: it has no tables and no handlers."""
+    return not _handlers(projection)
+
+
 def filter_of(projection: Projection, types: EventTypes) -> EventFilter:
     """The events the projection reads: the names its classes are or were recorded under."""
     return _filter(projection, types, handled_events(projection))
@@ -175,8 +184,7 @@ def filter_of(projection: Projection, types: EventTypes) -> EventFilter:
 
 def effects_filter_of(projection: Projection, types: EventTypes) -> EventFilter:
     """The events that it has effects of."""
-    found = (cls for classes in effects_on(projection).values() for cls in classes)
-    return _filter(projection, types, (sub for cls in found for sub in with_subclasses(cls)))
+    return _filter(projection, types, effected_events(projection))
 
 
 def _filter(
@@ -193,7 +201,16 @@ def _filter(
 
 def handled_events(projection: Projection) -> Iterator[type[Event]]:
     """The classes it has handlers for, with all that are derived from them."""
-    for classes in _handlers(projection).values():
+    return _classes_in(_handlers(projection))
+
+
+def effected_events(projection: Projection) -> Iterator[type[Event]]:
+    """The classes it has effects of, with all that are derived from them."""
+    return _classes_in(effects_on(projection))
+
+
+def _classes_in(marked: Mapping[str, tuple[type[Event], ...]]) -> Iterator[type[Event]]:
+    for classes in marked.values():
         for cls in classes:
             yield from with_subclasses(cls)
 

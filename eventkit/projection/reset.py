@@ -16,7 +16,7 @@ from eventkit.events import Position
 from eventkit.projection.builds import builds_of, check_build
 from eventkit.projection.checkpoints import Checkpoints
 from eventkit.projection.progress import Meter, Report
-from eventkit.projection.projection import Projection, filter_of
+from eventkit.projection.projection import Projection, filter_of, has_effects_alone
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.source import Partition, Source
 from eventkit.projection.versions import clear_build
@@ -42,10 +42,15 @@ def reset(
         report: gets the progress.
 
     Raises:
-        ProjectionError: it has not run yet, or cannot handle an event.
+        ProjectionError: it has not run yet, has effects alone, or cannot handle an event.
         RebuildNeeded: the tables are not those of today's code.
         InvalidInput: the log has no such place.
     """
+    if has_effects_alone(projection):
+        raise ProjectionError(
+            f"projection {projection.name} has effects and no tables: there is nothing to reset, "
+            "and effects never run again for what was read. Nothing was changed."
+        )
     wanted = filter_of(projection, source.types)
     partitions = source.partitions(wanted)
     here = _checkpoints(projection, models, partitions, source)

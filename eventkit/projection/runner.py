@@ -122,6 +122,9 @@ class Runner:
     def rebuild(self, progress: Report | None = None) -> int:
         """Make the tables anew, empty, and build them from the beginning of the log.
 
+        Of a projection that has effects alone, nothing is built: effects never run again for what
+        was read before. They go on, with this version of the code.
+
         Until it is done, readers see a model that is not whole. Interrupted, it goes on with the
         next `run` or `follow`; called again, it begins again. Parameters and errors: as `run`.
         """

@@ -11,9 +11,14 @@ from sqlalchemy import Connection
 
 from eventkit.errors import CodecError, EventTypeError, RebuildNeeded, StoreCorrupted
 from eventkit.projection.builds import Build, check_build, find_build
-from eventkit.projection.checkpoints import Checkpoint, Checkpoints
+from eventkit.projection.checkpoints import Checkpoint, Checkpoints, effect_checkpoints
 from eventkit.projection.dead_letters_table import count_parked
-from eventkit.projection.projection import Projection, filter_of
+from eventkit.projection.projection import (
+    Projection,
+    effects_filter_of,
+    filter_of,
+    has_effects_alone,
+)
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.reports import PartitionReport, Reports
 from eventkit.projection.source import Partition, Source
@@ -56,7 +61,8 @@ class ProjectionStatus(NamedTuple):
     `lag_seconds` is the age of the oldest one that it is to handle: the time since its timestamp.
     `events` counts those it has handled since it was last built, the newest of them at
     `updated_at` (UTC). `parked` counts those that wait as dead letters, `rate` is in events per
-    second, of all workers. `state` is one of
+    second, of all workers. Of a projection that has effects alone, all this is told of its effects.
+    `state` is one of
 
     - new: never run here;
     - building, rebuilding: not yet at the end of the log for the first time since then, so the
@@ -87,6 +93,7 @@ class _Found(NamedTuple):
     checkpoints: Mapping[Partition, Checkpoint]
     reports: Mapping[Partition, PartitionReport]
     parked: Mapping[Partition, int]
+    begins_at_end: bool = False
 
 
 def status_of(projection: Projection, source: Source, models: ReadModels) -> ProjectionStatus:
@@ -97,7 +104,10 @@ def status_of(projection: Projection, source: Source, models: ReadModels) -> Pro
             build = find_build(connection, projection.name, projection.version)
             if build is not None:
                 found = _found(connection, projection, build)
-    wanted = filter_of(projection, source.types)
+    filter_ = effects_filter_of if has_effects_alone(projection) else filter_of
+    wanted = filter_(projection, source.types)
+    if has_effects_alone(projection) and not found.checkpoints:
+        found = found._replace(begins_at_end=True)
     parts = tuple(_part(it, source, wanted, found) for it in source.partitions(wanted))
     return ProjectionStatus(
         projection.name,
@@ -122,10 +132,12 @@ def _found(connection: Connection, projection: Projection, build: Build) -> _Fou
     except RebuildNeeded:
         state = "outdated"
     key = (projection.name, build.version, build.number)
+    alone = has_effects_alone(projection)
+    checkpoints = effect_checkpoints(projection.name) if alone else Checkpoints(*key)
     return _Found(
         build.version,
         state,
-        Checkpoints(*key).read(connection),
+        checkpoints.read(connection),
         Reports(*key).read(connection),
         count_parked(connection, projection.name, build.version),
     )
@@ -137,7 +149,8 @@ def _part(
     start, end = source.start(partition), source.end(partition)
     checkpoint = found.checkpoints.get(partition)
     report = found.reports.get(partition)
-    at = start if checkpoint is None else checkpoint.offset
+    begin = end if found.begins_at_end else start
+    at = begin if checkpoint is None else checkpoint.offset
     lag = source.count(partition, at)
     error = None if report is None else report.error
     state: PartitionState = "behind" if lag else "current"

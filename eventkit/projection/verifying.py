@@ -21,7 +21,7 @@ from eventkit.projection.builds import Build, builds_of, live_build
 from eventkit.projection.checkpoints import Checkpoints
 from eventkit.projection.dead_letters_table import copy_as_discarded
 from eventkit.projection.partition import Partition
-from eventkit.projection.projection import Projection, tables_of
+from eventkit.projection.projection import Projection, has_effects_alone, tables_of
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.source import source_of
 from eventkit.projection.worker import Worker
@@ -80,6 +80,9 @@ class ReadModelVerifier:
             StoreError: the log cannot be read.
         """
         name = self._projection.name
+        if has_effects_alone(self._projection):
+            self._listener.remark(f"{name} has effects and no tables: nothing to compare")
+            return
         try:
             with (
                 TemporaryDirectory(prefix="eventkit-verify-") as folder,

@@ -109,6 +109,8 @@ def lock_tables(connection: Connection, tables: Sequence[str]) -> None:
     Raises:
         DBAPIError: others hold a table.
     """
+    if not tables:
+        return
     names = ", ".join(quoted(tables))
     run(connection, _WAIT)
     run(connection, f"LOCK TABLE {names} IN SHARE UPDATE EXCLUSIVE MODE")

@@ -207,6 +207,8 @@ def _planned(name: str, builds: dict[int, Build], role: Role) -> _Exchange:
 
 
 def _behind(connection: Connection, exchange: _Exchange) -> int:
+    if not exchange.other.tables:  # its effects go on where those of the live one are
+        return 0
     live, other = (
         Checkpoints(exchange.name, build.version, build.number).read(connection)
         for build in (exchange.live, exchange.other)
@@ -232,7 +234,7 @@ def _check_ready(exchange: _Exchange, role: Role, behind: int) -> None:
 
 
 def _in_postgres(connection: Connection, exchange: _Exchange, *, force: bool) -> None:
-    if not force:
+    if not force and exchange.other.tables:
         postgres.check_snapshots(connection, exchange.name, exchange.other.version)
     numbers = _renumbered(connection, exchange)
     postgres.lock_tables(connection, exchange.tables)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from eventkit.errors import ProjectionBehind
 from eventkit.events import Position
 from eventkit.projection.builds import find_build
-from eventkit.projection.checkpoints import Checkpoints
+from eventkit.projection.checkpoints import Checkpoints, effect_checkpoints
 from eventkit.projection.partition import Partition
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.02
@@ -72,6 +72,8 @@ class Waiting:
                     self._checkpoints = None
                     return None
                 self._checkpoints = Checkpoints(self._name, build.version, build.number)
+                if not build.tables:  # then it has effects alone
+                    self._checkpoints = effect_checkpoints(self._name)
                 self._found_at = now
             found = self._checkpoints.read(connection).get(partition)
         return None if found is None else found.offset

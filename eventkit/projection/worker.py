@@ -17,7 +17,7 @@ from eventkit.projection.builds import find_build, finish_build
 from eventkit.projection.checkpoints import Checkpoint, Checkpoints
 from eventkit.projection.effects import Effects
 from eventkit.projection.patience import Patience
-from eventkit.projection.projection import Projection, effects_on, filter_of
+from eventkit.projection.projection import Projection, effects_on, filter_of, has_effects_alone
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.reports import PartitionReport, Reports
 from eventkit.projection.source import Partition, Source
@@ -49,7 +49,8 @@ class Worker:
     Attributes:
         partitions: all that the projection reads.
         offsets: how far it has come, in those that are its own.
-        handled: how many events it handled, by partition.
+        handled: how many events it handled, by partition; of a projection that has effects alone,
+            how many had them.
 
     Parameters:
         projection: whose handlers.
@@ -74,6 +75,7 @@ class Worker:
         self._models = models
         self._patience = Patience(models.patience, stop)
         self._wanted = filter_of(projection, source.types)
+        self._alone = has_effects_alone(projection)
         self._limit = _FIRST
         self._look_at = self._switch_at = 0.0
         self.handled: Counter[Partition] = Counter()
@@ -166,7 +168,12 @@ class Worker:
         """
         if self._effects is None or not self._finished:
             return False
-        return self._effects.run(partition, self.offsets[partition])
+        before = self._effects.done[partition]
+        try:
+            return self._effects.run(partition, self.offsets[partition])
+        finally:
+            if self._alone:
+                self.handled[partition] += self._effects.done[partition] - before
 
     def act_on_all(self) -> None:
         """Run all side effects that are due; those that fail are tried again, then parked."""
@@ -240,8 +247,8 @@ class Worker:
             there = self._checkpoints.read(connection)
             for partition in self.partitions:
                 if partition not in there:
-                    start = self._source.start(partition)
-                    self._checkpoints.begin(connection, partition, start)
+                    place = self._source.end if self._alone else self._source.start
+                    self._checkpoints.begin(connection, partition, place(partition))
             self.reports.begin(connection, {it: self._source.log(it) for it in self.partitions})
             return self._checkpoints.read(connection), self.reports.read(connection)
 

@@ -19,7 +19,7 @@ from eventkit.cli.output import complain, instant, say, say_json, show_table
 from eventkit.cli.parking import parking_told
 from eventkit.cli.progress import events_progress, reporting
 from eventkit.cli.session import Session, session_of
-from eventkit.cli.workers import Place, run_workers
+from eventkit.cli.workers import Place, check_shared, run_workers
 from eventkit.errors import CategoryAdded
 from eventkit.projection import Progress, Projection, ReadModels, Runner
 from eventkit.projection.progress import Report
@@ -30,6 +30,7 @@ from eventkit.projection.projection import (
     tables_of,
 )
 from eventkit.projection.runner import Share
+from eventkit.projection.versions import begin_rebuild
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +41,10 @@ commands.add_typer(versions.commands)
 Names = Annotated[
     list[str] | None,
     typer.Argument(metavar="NAME", help="Of projections; all of the app unless given."),
+]
+Workers = Annotated[
+    int,
+    typer.Option(min=1, metavar="N", help="Processes that share the partitions of a log on Kafka."),
 ]
 
 
@@ -71,12 +76,7 @@ def run(
         bool,
         typer.Option("--follow", help="Go on with new events until Ctrl-C or SIGTERM."),
     ] = False,
-    workers: Annotated[
-        int,
-        typer.Option(
-            min=1, metavar="N", help="Processes that share the partitions of a log on Kafka."
-        ),
-    ] = 1,
+    workers: Workers = 1,
     place: Annotated[
         Place | None, typer.Option("--worker", parser=Place.parse, hidden=True)
     ] = None,
@@ -115,7 +115,7 @@ def _run_all(
     follow_log: bool,
     as_json: bool,
 ) -> None:
-    who = "" if place is None else f"worker {place.number}: "
+    who = "" if place is None or place.of == 1 else f"worker {place.number}: "
     while True:
         with _runners(session, projections) as runners:
             try:
@@ -180,6 +180,7 @@ def rebuild(
             "--beside", help="In tables of its own, while readers go on with the live version."
         ),
     ] = False,
+    workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
     """Throw a read model away and build it anew from the first event on.
@@ -190,6 +191,8 @@ def rebuild(
     With --beside nothing is thrown away: this version of the code fills tables of its own. Compare
     it with the live one (diff), let readers have it (switch), go back (rollback), or remove it
     (drop). Interrupted, it goes on when it is called again.
+
+    With --workers, processes share the partitions. When one of them fails, all end with its code.
 
     A projection that has effects alone has nothing to rebuild: effects never run again for what
     was read. This version of the code then takes their place, and they go on.
@@ -207,8 +210,23 @@ def rebuild(
             "again for what was read; they go on from where they are.",
             label="",
         )
-    with parking_told(session.read_models_url, chosen), _runners(session, chosen) as runners:
-        _show_handled(runners, _one_by_one(runners, rebuilt), as_json=as_json)
+    with parking_told(session.read_models_url, chosen):
+        if workers > 1:
+            _share_rebuild(session, chosen[0], workers, beside=beside, as_json=as_json)
+            return
+        with _runners(session, chosen) as runners:
+            _show_handled(runners, _one_by_one(runners, rebuilt), as_json=as_json)
+
+
+def _share_rebuild(
+    session: Session, projection: Projection, workers: int, *, beside: bool, as_json: bool
+) -> None:
+    check_shared(session)
+    # Before the tables are emptied, one sees that they can be filled.
+    with session.open_existing_store(), ReadModels(session.read_models_url) as models:
+        begin_rebuild(projection, models, beside=beside)
+    arguments = ["projection", "run", projection.name, *["--json"] * as_json]
+    run_workers(session, arguments, workers, finish=True)
 
 
 @commands.command("status")

@@ -1,4 +1,20 @@
-"""Worker processes of projections: started, watched, and ended together."""
+"""Worker processes of projections: started, watched, and ended together.
+
+Processes that share a rebuild, as an order of events:
+
+1. The one that was called sees that the store can be read, and makes the tables empty, in one
+   transaction. Only then does it start the others: none of them clears anything.
+2. Each takes its part of the partitions up to where they end by then, as in a `run` without
+   `--follow`, and ends. The last one to come to its end finds all others there, and declares the
+   read model ready; not if the log has grown between the start of two, for then it knows of later
+   ends than the other went to.
+3. So one more process runs alone: it reads what came meanwhile, and declares it ready if nobody
+   has. Effects that are due run then too.
+
+A process that dies ends all; the read model stays as far as it is, and `run` goes on with it. A
+second rebuild that comes meanwhile makes the tables anew: the batches of the first one's processes
+find their checkpoints gone, are undone, and their processes help with the new tables.
+"""
 
 from __future__ import annotations
 
@@ -56,23 +72,35 @@ class Place(NamedTuple):
         return os.getppid() != self.parent
 
 
-def run_workers(session: Session, arguments: Sequence[str], count: int) -> None:
-    """Run a command in several processes until it is done, a signal comes, or one of them fails.
-
-    Parameters:
-        session: of the command.
-        arguments: the command, and its own.
-        count: of the processes.
+def check_shared(session: Session) -> None:
+    """See that workers can share the partitions of the store.
 
     Raises:
-        InvalidInput: the store cannot be shared among workers.
-        typer.Exit: with the code of the one that failed.
+        InvalidInput: it has only one.
     """
     if not is_kafka(session.store_url):
         raise InvalidInput(
             "--workers shares the partitions of a log on Kafka; the embedded store has only one. "
             "Leave it out."
         )
+
+
+def run_workers(
+    session: Session, arguments: Sequence[str], count: int, *, finish: bool = False
+) -> None:
+    """Run a command in several processes until it is done, a signal comes, or one of them fails.
+
+    Parameters:
+        session: of the command.
+        arguments: the command, and its own.
+        count: of the processes.
+        finish: once they are done, run it in one more.
+
+    Raises:
+        InvalidInput: the store cannot be shared among workers.
+        typer.Exit: with the code of the one that failed.
+    """
+    check_shared(session)
     with _shared_index(session.store_url) as url:
         # In the environment: a URL may hold a password, and all users of a host see arguments.
         environment = os.environ | {
@@ -81,6 +109,8 @@ def run_workers(session: Session, arguments: Sequence[str], count: int) -> None:
             "EVENTKIT_READ_MODELS": session.read_models_url,
         }
         code = _Workers(arguments, environment, count).run()
+        if finish and not code:
+            code = _Workers(arguments, environment, 1).run()
     if code:
         raise typer.Exit(code)
 

@@ -17,7 +17,7 @@ from eventkit.projection.read_models import ReadModels
 from eventkit.projection.reset import To, reset
 from eventkit.projection.source import source_of
 from eventkit.projection.status import ProjectionStatus, status_of
-from eventkit.projection.versions import begin_beside, rebuild_live
+from eventkit.projection.versions import begin_rebuild
 from eventkit.projection.waiting import Waiting
 from eventkit.projection.worker import Worker
 from eventkit.store import EventStore
@@ -128,8 +128,7 @@ class Runner:
         Until it is done, readers see a model that is not whole. Interrupted, it goes on with the
         next `run` or `follow`; called again, it begins again. Parameters and errors: as `run`.
         """
-        with self._models.building() as connection:
-            rebuild_live(connection, self._projection)
+        begin_rebuild(self._projection, self._models)
         return self.run(progress)
 
     def rebuild_beside(self, progress: Report | None = None) -> int:
@@ -138,8 +137,7 @@ class Runner:
         Interrupted, it goes on when it is called again, or with `run` or `follow`. Compare and
         switch with `Versions`. Parameters and errors: as `run`.
         """
-        with self._models.building() as connection:
-            begin_beside(connection, self._projection)
+        begin_rebuild(self._projection, self._models, beside=True)
         return self.run(progress)
 
     def wait(self, position: Position, timeout: float = 10.0) -> None:

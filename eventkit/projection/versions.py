@@ -55,6 +55,24 @@ def renamed(projection: Projection, models: ReadModels, was: Build) -> bool:
     return now is not None and now.role != was.role
 
 
+def begin_rebuild(projection: Projection, models: ReadModels, *, beside: bool = False) -> None:
+    """Make the tables for a rebuild, in one transaction; who runs the projection fills them.
+
+    Parameters:
+        projection: whose.
+        models: where its tables are.
+        beside: leave the live ones alone, and go on with those that are beside them already.
+
+    Raises:
+        ProjectionError, TableTaken: as `rebuild_live` and `begin_beside`; nothing was changed.
+    """
+    with models.building() as connection:
+        if beside:
+            begin_beside(connection, projection)
+        else:
+            rebuild_live(connection, projection)
+
+
 def rebuild_live(connection: Connection, projection: Projection) -> None:
     """Make the tables that readers read anew, empty, as today's code wants them.
 

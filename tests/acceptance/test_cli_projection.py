@@ -51,6 +51,15 @@ def test_run_brings_all_read_models_up_to_the_log(filled: Cli) -> None:
     assert guests(filled) == 28
 
 
+def test_workers_cannot_share_a_rebuild_of_the_embedded_store_and_nothing_is_cleared(
+    filled: Cli,
+) -> None:
+    filled("projection", "run")
+    told = filled("projection", "rebuild", "occupancy", "--workers", "2")
+    assert (told.code, "the embedded store has only one" in told.err) == (2, True)
+    assert guests(filled) == 28
+
+
 def test_run_goes_on_where_it_was(filled: Cli) -> None:
     filled("projection", "run", "occupancy")
     left = [event(40, subject="guest-5", type="GuestLeft", data={})]

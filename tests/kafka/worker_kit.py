@@ -40,13 +40,15 @@ class Workers:
         self._log = log
         self._started: list[subprocess.Popen[str]] = []
 
-    def start(self, *arguments: str, names: Sequence[str] = ("ledger",)) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, names: Sequence[str] = ("ledger",), command: str = "run"
+    ) -> subprocess.Popen[str]:
         """Start `eventkit projection run` with names and arguments, `--follow` unless given."""
-        command = [sys.executable, "-m", "eventkit", "projection", "run", *names]
+        started = [sys.executable, "-m", "eventkit", "projection", command, *names]
         arguments = arguments or ("--follow",)
         with (self._log / f"worker-{len(self._started)}.log").open("w") as log:
             process = subprocess.Popen(
-                [*command, *arguments], env=self._environment, stdout=log, stderr=log, text=True
+                [*started, *arguments], env=self._environment, stdout=log, stderr=log, text=True
             )
         self._started.append(process)
         return process

@@ -6,13 +6,12 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from typing import Self
 from uuid import UUID
 
 from eventkit.codec import AvroCodec
 from eventkit.errors import EventkitError, StoreClosed
-from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, Position, RecordedEvent
+from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, Position
 from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.ends import Ends
 from eventkit.kafka.layout import layout_of
@@ -28,13 +27,14 @@ from eventkit.kafka.snapshots.scanned import DirectSnapshots
 from eventkit.kafka.snapshots.writer import SnapshotWriter
 from eventkit.kafka.store import CatchUp, KafkaStore
 from eventkit.kafka.topics import Topics
-from eventkit.store import Append, Appended, EventFilter, PlainEvent
+from eventkit.sqlite.reads import Read, Reads, T, Versions
+from eventkit.store import Append, Appended, EventFilter
 from eventkit.subscribing import LogSubscription
 
 log = logging.getLogger("eventkit.kafka")
 
 
-class DirectStore:
+class DirectStore(Reads):
     """An `EventStore` on Kafka that keeps no index while it only reads.
 
     Opening takes as long as asking the brokers for their topics. Reading one aggregate scans its
@@ -142,26 +142,13 @@ class DirectStore:
         """Return when the event at a position can be read here; see `KafkaStore.wait`."""
         self._with_index().wait(position, timeout)
 
-    def get_events(
-        self,
-        aggregate_id: str,
-        from_version: int = 1,
-        to_version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> list[RecordedEvent]:
-        """The events of one aggregate; see `EventStore.get_events`."""
-        return self._reader().get_events(aggregate_id, from_version, to_version, as_of)
+    def events_of(self, read: Read[T], asked: Versions) -> list[T]:
+        """The events of one aggregate; see `KafkaLog.events_of`."""
+        return self._reader().events_of(read, asked)
 
-    def replay(
-        self,
-        event_types: Sequence[type[Event] | str] | None = None,
-        workspace_id: str | None = None,
-        categories: Sequence[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> Iterator[RecordedEvent]:
-        """All events that match; see `EventStore.replay` and `KafkaLog.replay`."""
-        return self._reader().replay(event_types, workspace_id, categories, since, until)
+    def events_where(self, read: Read[T], wanted: EventFilter) -> Iterator[T]:
+        """All events that match; see `KafkaLog.events_where`."""
+        return self._reader().events_where(read, wanted)
 
     def subscribe(
         self,
@@ -172,20 +159,6 @@ class DirectStore:
     ) -> LogSubscription:
         """All events that match, and on as they come; out of the temporary index."""
         return self._with_index().subscribe(from_position, event_types, workspace_id, categories)
-
-    def plain_events_of(
-        self,
-        aggregate_id: str,
-        from_version: int = 1,
-        to_version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> list[PlainEvent]:
-        """The events of one aggregate, their bodies read without any event class."""
-        return self._reader().plain_events_of(aggregate_id, from_version, to_version, as_of)
-
-    def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
-        """All events that match, their bodies read without any event class."""
-        return self._reader().plain_events(wanted)
 
     def close(self) -> None:
         """Finish the appends that were accepted, and let go of everything; again does nothing."""
@@ -210,7 +183,7 @@ class DirectStore:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._where!r})"
 
-    def _reader(self) -> KafkaLog | KafkaStore:
+    def _reader(self) -> Reads:
         self._check_usable()
         return self._reading() or self._log
 

@@ -5,24 +5,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from eventkit.codec import AvroCodec
 from eventkit.errors import CodecError, EventTypeError, InvalidInput, StoreCorrupted
-from eventkit.events import Event, EventTypes, Position, RecordedEvent, utc
+from eventkit.events import EventTypes, Position, utc
 from eventkit.ids import category_of
 from eventkit.sqlite.connections import Connections
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.reader import Row, Scan, aggregate_rows, last_position
-from eventkit.sqlite.rows import (
-    damaged_texts_kept,
-    plain,
-    position_of,
-    recorded,
-    recorded_anyway,
-)
-from eventkit.store import EventFilter, Page, PlainEvent, event_filter
+from eventkit.sqlite.reads import Read, Reads, T, Versions
+from eventkit.sqlite.rows import damaged_texts_kept, position_of, recorded, recorded_anyway
+from eventkit.store import EventFilter, Page
 
 _PAGE = 1_000
 _SCHEMA = "SELECT schema FROM schemas WHERE fingerprint = ?"
@@ -61,7 +55,7 @@ class OneLog:
         return (Stretch(0, last_position(connection)),)
 
 
-class SqliteLog:
+class SqliteLog(Reads):
     """Reads events from a file that somebody else writes; used by any number of threads.
 
     Parameters:
@@ -104,44 +98,21 @@ class SqliteLog:
         with translated(self._where), self._readers.borrow() as connection:
             yield connection
 
-    def get_events(
-        self,
-        aggregate_id: str,
-        from_version: int = 1,
-        to_version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> list[RecordedEvent]:
-        """The events of one aggregate; see `EventStore.get_events`."""
-        rows = self._rows_of(aggregate_id, from_version, to_version, as_of)
+    def events_of(self, read: Read[T], asked: Versions) -> list[T]:
+        """The events of one aggregate."""
+        aggregate_id, from_version, to_version, as_of = asked
+        category_of(aggregate_id)
+        if from_version < 1:
+            raise InvalidInput(f"from_version is 1 or more, not {from_version}")
+        moment = None if as_of is None else utc(as_of)
+        with self.reading() as connection:
+            rows = aggregate_rows(connection, aggregate_id, from_version, to_version, moment)
         codec, place = self.codec, self._place
-        return [recorded(row, codec, place) for row in rows]
+        return [read(row, codec, place) for row in rows]
 
-    def plain_events_of(
-        self,
-        aggregate_id: str,
-        from_version: int = 1,
-        to_version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> list[PlainEvent]:
-        """The events of one aggregate, their bodies read without any event class."""
-        rows = self._rows_of(aggregate_id, from_version, to_version, as_of)
-        return [plain(row, self.codec, self._place) for row in rows]
-
-    def replay(
-        self,
-        event_types: Sequence[type[Event] | str] | None = None,
-        workspace_id: str | None = None,
-        categories: Sequence[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> Iterator[RecordedEvent]:
-        """All events that match, up to the newest at the start; see `EventStore.replay`."""
-        wanted = event_filter(self._types, event_types, workspace_id, categories, since, until)
-        return (recorded(row, self.codec, self._place) for row in self._rows(wanted))
-
-    def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
-        """All events that match, their bodies read without any event class."""
-        return (plain(row, self.codec, self._place) for row in self._rows(wanted))
+    def events_where(self, read: Read[T], wanted: EventFilter) -> Iterator[T]:
+        """All events that match, up to the newest at the start."""
+        return (read(row, self.codec, self._place) for row in self._rows(wanted))
 
     def page(
         self, wanted: EventFilter, stretch: Stretch, limit: int, *, keep_unreadable: bool = False
@@ -186,16 +157,6 @@ class SqliteLog:
         """Close all connections; those in use when they come back."""
         self._readers.close()
 
-    def _rows_of(
-        self, aggregate_id: str, from_version: int, to_version: int | None, as_of: datetime | None
-    ) -> list[Row]:
-        category_of(aggregate_id)
-        if from_version < 1:
-            raise InvalidInput(f"from_version is 1 or more, not {from_version}")
-        moment = None if as_of is None else utc(as_of)
-        with self.reading() as connection:
-            return aggregate_rows(connection, aggregate_id, from_version, to_version, moment)
-
     def _rows(self, wanted: EventFilter) -> Iterator[Row]:
         scan = Scan(wanted)
         with self.reading() as connection:
@@ -218,42 +179,15 @@ class SqliteLog:
         return found
 
 
-class ReadsLog:
+class ReadsLog(Reads):
     """The reading half of a store: what it is asked for, its log answers."""
 
     _log: SqliteLog
 
-    def get_events(
-        self,
-        aggregate_id: str,
-        from_version: int = 1,
-        to_version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> list[RecordedEvent]:
-        """The events of one aggregate; see `EventStore.get_events`."""
-        return self._log.get_events(aggregate_id, from_version, to_version, as_of)
+    def events_of(self, read: Read[T], asked: Versions) -> list[T]:
+        """The events of one aggregate."""
+        return self._log.events_of(read, asked)
 
-    def replay(
-        self,
-        event_types: Sequence[type[Event] | str] | None = None,
-        workspace_id: str | None = None,
-        categories: Sequence[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> Iterator[RecordedEvent]:
-        """All events that match, in the order of the log; see `EventStore.replay`."""
-        return self._log.replay(event_types, workspace_id, categories, since, until)
-
-    def plain_events_of(
-        self,
-        aggregate_id: str,
-        from_version: int = 1,
-        to_version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> list[PlainEvent]:
-        """The events of one aggregate, their bodies read without any event class."""
-        return self._log.plain_events_of(aggregate_id, from_version, to_version, as_of)
-
-    def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
-        """All events that match, their bodies read without any event class."""
-        return self._log.plain_events(wanted)
+    def events_where(self, read: Read[T], wanted: EventFilter) -> Iterator[T]:
+        """All events that match, up to the newest at the start."""
+        return self._log.events_where(read, wanted)

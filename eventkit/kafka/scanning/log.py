@@ -10,15 +10,16 @@ from typing import Any, NamedTuple, Protocol
 
 from eventkit.codec import AvroCodec
 from eventkit.errors import InvalidInput
-from eventkit.events import Event, EventTypes, Position, RecordedEvent, utc
+from eventkit.events import EventTypes, Position, utc
 from eventkit.kafka.ends import Ends
 from eventkit.kafka.index import Partition
 from eventkit.kafka.layout import LogLayout
 from eventkit.kafka.reading import LogRecord
 from eventkit.kafka.rule import Progress
 from eventkit.kafka.scanning.scan import Scan, Stretch
-from eventkit.sqlite.rows import COLUMNS, plain, recorded, to_micros
-from eventkit.store import EventFilter, PlainEvent, event_filter
+from eventkit.sqlite.reads import Read, Reads, T, Versions
+from eventkit.sqlite.rows import COLUMNS, to_micros
+from eventkit.store import EventFilter
 
 _ROW_OF = {"position": "offset", "event_type": "type"}
 _FIELDS = [LogRecord._fields.index(_ROW_OF.get(name, name)) for name in COLUMNS]
@@ -50,7 +51,7 @@ class Memory(Protocol):
         """It was read to its end: its last event, and how far its partition was read."""
 
 
-class KafkaLog:
+class KafkaLog(Reads):
     """Answers what `SqliteLog` answers, out of Kafka itself; used by any number of threads.
 
     Reading one aggregate reads its partition, from where a snapshot says that the wanted versions
@@ -82,52 +83,19 @@ class KafkaLog:
         self._memory = memory
         self.codec = AvroCodec(types, find_schema)
 
-    def get_events(
-        self,
-        aggregate_id: str,
-        from_version: int = 1,
-        to_version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> list[RecordedEvent]:
-        """The events of one aggregate; see `EventStore.get_events`."""
-        partition, records = self._records_of(aggregate_id, from_version, to_version, as_of)
+    def events_of(self, read: Read[T], asked: Versions) -> list[T]:
+        """The events of one aggregate."""
+        partition, records = self._records_of(*asked)
         codec, place = self.codec, partial(Position, *partition)
-        return [recorded(row_of(it), codec, place) for it in records]
+        return [read(row_of(it), codec, place) for it in records]
 
-    def plain_events_of(
-        self,
-        aggregate_id: str,
-        from_version: int = 1,
-        to_version: int | None = None,
-        as_of: datetime | None = None,
-    ) -> list[PlainEvent]:
-        """The events of one aggregate, their bodies read without any event class."""
-        partition, records = self._records_of(aggregate_id, from_version, to_version, as_of)
-        codec, place = self.codec, partial(Position, *partition)
-        return [plain(row_of(it), codec, place) for it in records]
-
-    def replay(
-        self,
-        event_types: Sequence[type[Event] | str] | None = None,
-        workspace_id: str | None = None,
-        categories: Sequence[str] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> Iterator[RecordedEvent]:
-        """All events that match, up to the end of the log at the start; see `EventStore.replay`.
+    def events_where(self, read: Read[T], wanted: EventFilter) -> Iterator[T]:
+        """All events that match, up to the end of the log at the start.
 
         The events of an aggregate come in their order. Between partitions there is no order: they
         are read one after the other. Filters look at headers; what they drop is never decoded, and
         the topics of other categories are not read. Memory does not grow with the log.
         """
-        wanted = event_filter(self._types, event_types, workspace_id, categories, since, until)
-        return self._replay(wanted, recorded)
-
-    def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
-        """All events that match, their bodies read without any event class."""
-        return self._replay(wanted, plain)
-
-    def _replay(self, wanted: EventFilter, read: Callable[..., Any]) -> Iterator[Any]:
         codec, choose = self.codec, _chooser(wanted)
         homes = {
             partition: home

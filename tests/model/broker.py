@@ -158,6 +158,8 @@ class Broker:
 
     def __init__(self, scheduler: Scheduler, partitions: Iterable[Partition]) -> None:
         self.logs = {it: Log() for it in partitions}
+        self.changes = 0
+        """Of the logs."""
         self.transactions: dict[str, Transaction] = {}
         self.network: list[Request] = []
         self.held: list[Request] = []
@@ -242,6 +244,7 @@ class Broker:
         if it.state != "ongoing" or partition not in it.partitions:
             return WRONG_STATE
         stamp = int(self._scheduler.now * 1000)
+        self.changes += 1
         for message in messages:
             offset = self.logs[partition].add(writer, message, stamp)
             self._note(f"{writer} proposes {message.title()} at {partition[1]}/{offset}")
@@ -270,6 +273,7 @@ class Broker:
         return [(it, partition) for it in self.ended for partition in it.unmarked]
 
     def mark(self, it: Transaction, partition: Partition) -> None:
+        self.changes += 1
         it.unmarked.remove(partition)
         decided = self.logs[partition].mark(it.writer, committed=it.commits)
         offsets = ", ".join(str(entry.offset) for entry in decided)

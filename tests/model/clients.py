@@ -145,20 +145,17 @@ class Client:
         self._scheduler = scheduler
         self._choices = choices
         self.asked: list[Asked] = []
+        self._open = 0
+        """Tries of which it awaits an answer."""
 
     @property
     def is_free(self) -> bool:
         """Whether it can ask: something new, or again."""
-        if not self.asked:
-            return True
-        now = self.asked[-1]
-        if now.is_over:
-            return len(self.asked) < _APPENDS
-        return all(it.is_over for it in now.tries)
+        return not self._open and not self.is_done
 
     @property
     def is_done(self) -> bool:
-        return len(self.asked) == _APPENDS and self.asked[-1].is_over
+        return len(self.asked) == _APPENDS and not self._open and self.asked[-1].is_over
 
     @property
     def can_ask_again(self) -> bool:
@@ -189,6 +186,7 @@ class Client:
             for it in asked.tries:
                 if it.store is store and not it.is_over:
                     it.is_lost = True
+                    self._open -= 1
 
     def _new(self, number: int, store: Store) -> Asked:
         name = f"{'xyz'[self._number]}{len(self.asked) + 1}"
@@ -223,6 +221,7 @@ class Client:
             store, {part.aggregate_id: self._truth.head(part.aggregate_id) for part in asked.parts}
         )
         asked.tries.append(it)
+        self._open += 1
         again = " again" if len(asked.tries) > 1 else ""
         self._scheduler.note(f"client asks {store.name} for {asked.title()}{again}")
         waitings = [
@@ -244,6 +243,7 @@ class Client:
         if it.is_lost:
             return
         it.told = told
+        self._open -= 1
         self._scheduler.note(f"{it.store.name} tells of {asked.title()}: {_short(told)}")
         try:
             asked.check_told(it, self._truth)

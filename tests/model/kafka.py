@@ -81,7 +81,7 @@ class Producer:
         """Send what is queued, in batches of each partition; returns how many are left."""
         deadline = self._site.scheduler.now + timeout
         try:
-            for place in list(self._queue):
+            for place in sorted(self._queue):  # the order of a set differs between processes
                 self._send(place, deadline)
                 del self._queue[place]
         except KafkaException as error:
@@ -187,10 +187,12 @@ class Consumer:
         self._at: dict[Partition, int] = {}
         self._told: dict[Partition, int] = {}
         self._ready: list[Any] = []
+        self._up_to_date = -1
 
     def assign(self, places: Iterable[TopicPartition]) -> None:
         self._at = {(it.topic, it.partition): it.offset for it in places}
         self._told = dict.fromkeys(self._at, -1)
+        self._up_to_date = -1
 
     def close(self) -> None:
         pass
@@ -230,11 +232,14 @@ class Consumer:
         return log.stable if self._committed else len(log.entries)
 
     def _has_more(self) -> bool:
-        told, logs = self._told, self._site.broker.logs
+        told, broker = self._told, self._site.broker
+        if broker.changes == self._up_to_date:
+            return False
         for it in self._at:
-            log = logs[it]
+            log = broker.logs[it]
             if told[it] < (log.stable if self._committed else log.end):
                 return True
+        self._up_to_date = broker.changes
         return False
 
     def _fetch(self) -> None:

@@ -16,6 +16,7 @@ from greenlet import GreenletExit, getcurrent, greenlet  # type: ignore[import-u
 _TICK = 0.0002  # seconds that a step takes, while something comes of it
 _DOUBLED_EVERY = 12  # steps of which nothing came: others take their time meanwhile
 _LONGEST = 0.05
+_TICKS = [min(_TICK * 2**doubled, _LONGEST) for doubled in range(9)]
 
 
 class Process:
@@ -80,11 +81,15 @@ class Scheduler:
     def start(self, process: Process, name: str, run: Callable[[], None]) -> None:
         self.tasks.append(Task(process, name, greenlet(run, self._hub)))
 
-    def can_run(self, task: Task) -> bool:
-        process = task.process
-        if process.is_frozen or process.is_dead:
-            return False
-        return self.now >= task.until or (task.ready is not None and task.ready())
+    def ready(self) -> list[Task]:
+        """The tasks that can go on; asked at each step, of all of them."""
+        now, found = self.now, []
+        for task in self.tasks:
+            if task.process.is_frozen:
+                continue
+            if task.until <= now or ((ready := task.ready) is not None and ready()):
+                found.append(task)
+        return found
 
     def resume(self, task: Task) -> None:
         """Let a task go on to where it waits next."""
@@ -99,7 +104,7 @@ class Scheduler:
     def tick(self) -> None:
         self._nothing_came += 1
         doubled = self._nothing_came // _DOUBLED_EVERY
-        self.now += min(_TICK * 2**doubled, _LONGEST) if doubled < 16 else _LONGEST
+        self.now += _TICKS[doubled] if doubled < len(_TICKS) else _LONGEST
 
     def skip(self) -> None:
         """Nobody can do anything: the clock goes on to when somebody can."""

@@ -43,7 +43,9 @@ def _candidates(numbers: list[int], size: int) -> Iterator[list[int]]:
             yield numbers[:start] + [0] * size + numbers[start + size :]
 
 
-def shortest(numbers: Numbers, tries: int = 400) -> tuple[list[int], Outcome]:
+def shortest(
+    numbers: Numbers, tries: int = 400, run: Callable[[Numbers], Outcome] = run
+) -> tuple[list[int], Outcome]:
     """A short run that breaks the same promise, and what came of it."""
     first = run(numbers).violation
     assert first is not None

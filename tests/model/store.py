@@ -39,26 +39,74 @@ def partition_of(aggregate_id: str) -> Partition:
 
 
 @cache
-def _empty_index() -> bytes:
+def _index(_: str) -> sqlite3.Connection:
+    """Of all runs, one after the other: what SQLite has prepared is kept."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     remake(connection, _LOG)
     add_partitions(connection, _LOG, HOMES)
-    return connection.serialize()
+    return connection
+
+
+def _empty_index(name: str) -> sqlite3.Connection:
+    connection = _index(name)
+    for statement in ("DELETE FROM events", "UPDATE partitions SET resume = 0, decided = 0"):
+        connection.execute(statement)
+    return connection
+
+
+class _Answer:
+    """What a question brought."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+    def fetchone(self) -> Any:
+        return self._rows[0] if self._rows else None
+
+    def fetchall(self) -> list[Any]:
+        return list(self._rows)
 
 
 class _Connection:
-    """The one connection to an index in memory, used by many: nobody may close it."""
+    """The one connection to an index in memory, used by many: nobody may close it.
+
+    Between two changes, answers are kept: watchers ask the same again and again.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._answers: dict[Any, _Answer] = {}
+        self._version = -1
+        self.executemany = connection.executemany
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
 
-    def execute(self, statement: str, *values: Any) -> Any:
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> Any:
         if statement == "PRAGMA data_version":  # tells what other connections do
-            statement = f"SELECT {self._connection.total_changes}"
-        return self._connection.execute(statement, *values)
+            return _Answer([(self._connection.total_changes,)])
+        if statement.startswith("PRAGMA"):  # of a file: this one is in memory
+            return _Answer([])
+        if not statement.lstrip().startswith("SELECT"):
+            if statement == "ROLLBACK":
+                self._answers.clear()
+            return self._connection.execute(statement, values)
+        version = self._connection.total_changes
+        if version != self._version:
+            self._answers.clear()
+            self._version = version
+        key = (statement, *values)
+        found = self._answers.get(key)
+        if found is None:
+            found = _Answer(self._connection.execute(statement, values).fetchall())
+            self._answers[key] = found
+        return found
 
     def close(self) -> None:
         pass
@@ -69,9 +117,7 @@ class Host:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-        connection.deserialize(_empty_index())
-        self.connection: Any = _Connection(connection)
+        self.connection: Any = _Connection(_empty_index(name))
         self.holder: Process | None = None
         self.beaten_at = 0.0
 
@@ -155,11 +201,16 @@ class _View(View):
     def __init__(self, applied: Mapping[Partition, int], writer: str, scheduler: Scheduler) -> None:
         super().__init__(applied, writer)
         self._scheduler = scheduler
+        self.failed: Callable[[BaseException], object] = repr
         replace(self, "_changed", Condition(scheduler))
 
     def add_applied(self, offsets: Mapping[Partition, int]) -> None:
         self._scheduler.pause()
         super().add_applied(offsets)
+
+    def fail(self, error: BaseException) -> None:
+        self.failed(error)
+        super().fail(error)
 
 
 class _Lookup:

@@ -49,7 +49,6 @@ class Truth:
         }
         self._read = dict.fromkeys(HOMES, 0)
         self.events: dict[bytes, Place] = {}
-        self.crash = ""
         self.found: list[Violation] = []
         """By those who cannot raise, in the middle of a store."""
 

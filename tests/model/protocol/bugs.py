@@ -76,8 +76,8 @@ def _give_up_first(self: Store, it: Append) -> tuple[int, int] | None:
     return None if it.is_late else _look_up(self, it)
 
 
-def _release_own(self: Store) -> Steps:
-    """What is undecided is swept by a commit."""
+def _do_not_sweep(self: Store) -> Steps:
+    """What is not read in time is proposed again, and not swept out."""
     yield from self._open()
     try:
         yield self._has_read(len(self.broker.log))
@@ -102,7 +102,7 @@ BUGS: dict[str, Bug] = {
         [("_end_and_read", _end_without_reading)], {"twice", "untidy", "refused"},
     ),
     "doubt: what stays undecided counts as aborted": Bug(
-        [("_end_and_read", _release_own)], {"twice", "untidy", "refused"},
+        [("_end_and_read", _do_not_sweep)], {"twice", "untidy", "refused"},
     ),
     "ids of what was proposed are not looked up": Bug([("_look_up", _look_up_given)], {"twice"}),
     "ids of retries are not looked up": Bug([("_look_up", _look_up_proposed)], {"twice"}),

@@ -27,6 +27,6 @@ def masked_url(url: str) -> str:
 
 def without(values: Iterable[str], text: str) -> str:
     """The text with secret values replaced by `***`, wherever they stand."""
-    for value in filter(None, values):
+    for value in sorted(filter(None, values), key=len, reverse=True):  # one may begin another
         text = text.replace(value, "***")
     return text

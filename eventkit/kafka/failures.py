@@ -53,6 +53,11 @@ _HINTS = {
     KafkaError.GROUP_AUTHORIZATION_FAILED: "the user may not read as this consumer group",
 }
 _GIVE = "have it given with kafka-acls.sh; eventkit/kafka/SECURITY.md says which ones are needed"
+_PACKED = (
+    "a batch is damaged, or unpacks to more than receive.message.max.bytes; no writer of ours does "
+    "that. Read on with ?receive.message.max.bytes=2000000000 in the URL of every process; "
+    "eventkit/kafka/SECURITY.md says how to keep such batches out."
+)
 
 
 def said(error: KafkaError) -> str:
@@ -70,6 +75,10 @@ def check_readable(error: KafkaError, topic: str | None, part: int | None) -> bo
     Raises:
         StoreUnavailable: it will not pass.
     """
+    if error.code() == KafkaError._BAD_COMPRESSION:  # noqa: SLF001 - its public name
+        raise StoreUnavailable(f"{topic}/{part} cannot be read on: {_PACKED}") from (
+            KafkaException(error)
+        )
     if error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         raise StoreUnavailable(f"{topic}/{part} cannot be read: {said(error)}.") from (
             KafkaException(error)

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 
 from eventkit.errors import EventkitError
 from eventkit.events import RecordedEvent
+from eventkit.projection.texts import storable
 
 HIDDEN = ""
 """In place of an event id that damage hides."""
@@ -49,8 +50,3 @@ def identity(row: Row[*tuple[Any, ...]]) -> tuple[str, ...]:
     """What tells the event of a letter from others, whichever version the letter belongs to."""
     hidden = row.event_id == HIDDEN
     return (row.aggregate_id, str(row.aggregate_version)) if hidden else (row.event_id,)
-
-
-def storable(text: str) -> str:
-    """A text that every database takes: no NUL, no lone surrogates."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -35,9 +35,10 @@ from sqlalchemy import (
 )
 
 from eventkit.events import Position, RecordedEvent
-from eventkit.projection.dead_letters_identity import HIDDEN, Discarded, id_of, identity, storable
+from eventkit.projection.dead_letters_identity import HIDDEN, Discarded, id_of, identity
 from eventkit.projection.metadata import METADATA
 from eventkit.projection.source import Partition
+from eventkit.projection.texts import storable
 
 Kind = Literal["handler", "effect"]
 State = Literal["failed", "waiting", "discarded"]

@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from eventkit.projection.metadata import METADATA, place_columns
 from eventkit.projection.source import Partition
+from eventkit.projection.texts import storable
 
 _REPORTS = Table(
     "eventkit_workers",
@@ -110,7 +111,7 @@ class Reports:
             trouble: that does not stop the worker.
         """
         now = datetime.now(UTC).replace(tzinfo=None)
-        error = None if trouble is None else trouble[:_LONGEST]
+        error = None if trouble is None else storable(trouble)[:_LONGEST]
         error_at = None if trouble is None else now
         for partition, rate in rates.items():
             connection.execute(
@@ -131,7 +132,7 @@ class Reports:
             connection.execute(
                 update(_REPORTS)
                 .where(self._of(partition), table.build == self._build, is_free)
-                .values(worker=None, rate=0.0, error=error[:_LONGEST], error_at=now)
+                .values(worker=None, rate=0.0, error=storable(error)[:_LONGEST], error_at=now)
             )
 
     def recover(self, connection: Connection, partitions: Iterable[Partition]) -> None:

@@ -27,13 +27,13 @@ def test_the_error_of_a_run_stays_in_the_status_until_one_goes_through(
         on_failure = "stop"
 
         def note(self, _recorded: RecordedEvent, _tx: Transaction) -> None:
-            raise RuntimeError("out of paper")
+            raise RuntimeError("out of \0 paper")  # a text that PostgreSQL does not take
 
     fill(store, accounts=2)
     with pytest.raises(HandlerFailed):
         Runner(Stopping(), store, models).run()
     (part,) = runner.status().partitions
-    assert (part.state, "out of paper" in (part.error or "")) == ("failed", True)
+    assert (part.state, r"out of \x00 paper" in (part.error or "")) == ("failed", True)
     runner.run()
     (part,) = runner.status().partitions
     assert (part.state, part.error, part.error_at) == ("current", None, None)

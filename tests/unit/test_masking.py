@@ -26,3 +26,7 @@ def test_a_url_alone_may_have_blanks_and_quotes_in_its_password() -> None:
 
 def test_values_are_taken_out_wherever_they_stand() -> None:
     assert without(["ann2", "", "bob3"], "ann2 said bob3ann2") == "*** said ******"
+
+
+def test_of_two_values_where_one_begins_the_other_nothing_stays() -> None:
+    assert without(["abc", "abcdef"], "abcdef and abc") == "*** and ***"

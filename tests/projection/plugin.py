@@ -90,11 +90,31 @@ def breakable_postgres(pytestconfig: pytest.Config) -> Iterator[Server]:
     server.start()
 
 
-@pytest.fixture
-def database(postgres: str) -> Iterator[str]:
-    """The URL of a new, empty database on the shared server."""
+@pytest.fixture(scope="session")
+def kept_database(postgres: str) -> Iterator["Database"]:
+    """What `database` gives to one test after the other."""
     with Database(postgres) as made:
-        yield made.url
+        yield made
+
+
+@pytest.fixture
+def database(kept_database: "Database") -> Iterator[str]:
+    """The URL of an empty database on the shared server, of a name that no test had before."""
+    yield kept_database.url
+    kept_database.empty()
+
+
+OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+SCHEMAS = (
+    "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+)
+# As in a database that was just made.
+PUBLIC = """
+CREATE SCHEMA public AUTHORIZATION pg_database_owner; GRANT USAGE ON SCHEMA public TO PUBLIC
+"""
 
 
 class Database:
@@ -102,7 +122,7 @@ class Database:
 
     def __init__(self, server: str) -> None:
         self._server = server
-        self.name = f"test_{os.getpid()}_{next(NUMBERS)}"
+        self.name = _new_name()
 
     @property
     def url(self) -> str:
@@ -118,6 +138,26 @@ class Database:
     def __exit__(self, *exc: object) -> None:
         self._do("DROP DATABASE IF EXISTS {} WITH (FORCE)")
 
-    def _do(self, statement: str) -> None:
+    def empty(self) -> None:
+        """Make it as good as new, with a new name, so that nobody of before finds it.
+
+        A tenth of what it takes to drop it and make another: that copies a database, and each drop
+        waits until all that any test has written is on the disk.
+        """
+        with psycopg.connect(self.url, autocommit=True, connect_timeout=10) as connection:
+            connection.execute(OTHERS)
+            for (schema,) in connection.execute(SCHEMAS).fetchall():
+                connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+            connection.execute(PUBLIC)
+        name = _new_name()
+        self._do("ALTER DATABASE {} RENAME TO {}", name)
+        self.name = name
+
+    def _do(self, statement: str, *more: str) -> None:
+        names = map(sql.Identifier, (self.name, *more))
         with psycopg.connect(self._server, autocommit=True, connect_timeout=10) as connection:
-            connection.execute(sql.SQL(statement).format(sql.Identifier(self.name)))
+            connection.execute(sql.SQL(statement).format(*names))
+
+
+def _new_name() -> str:
+    return f"test_{os.getpid()}_{next(NUMBERS)}"

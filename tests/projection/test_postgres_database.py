@@ -238,6 +238,7 @@ def test_a_commit_whose_answer_is_lost_counts_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(worker, "_FIRST", 10)
+    monkeypatch.setattr(worker, "_LONGEST", 60)  # the next batch is larger on a slow machine too
     fill(store, accounts=20)
     with ReadModels(models_url) as models:
         one = Worker(Balances(), SqliteSource(store), models)

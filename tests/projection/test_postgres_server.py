@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.projection.plugin import Database
 from tools.postgres import sources
 from tools.postgres.errors import PostgresError
 from tools.postgres.programs import find_programs
@@ -73,3 +74,28 @@ def test_a_machine_that_has_none_is_told_the_command(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("tools.broker.from_docker.engine_answers", lambda: False)
     with pytest.raises(PostgresError, match="apt install postgresql"):
         sources.choose()
+
+
+def test_a_database_is_as_good_as_new_for_the_next_test(postgres: str) -> None:
+    with Database(postgres) as database:
+        before = database.url
+        with psycopg.connect(before, autocommit=True) as left_open:
+            left_open.execute("CREATE TABLE a (b int); CREATE SCHEMA c; CREATE VIEW c.d AS TABLE a")
+            database.empty()
+            with pytest.raises(psycopg.OperationalError):
+                left_open.execute("SELECT 1")
+        with pytest.raises(psycopg.OperationalError, match="does not exist"):
+            psycopg.connect(before, connect_timeout=5)
+        with Database(postgres) as new:
+            assert held(database.url) == held(new.url)
+
+
+def held(url: str) -> list[tuple[object, ...]]:
+    """All that is in a database by name, and who may use its schemas."""
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        tables = connection.execute("SELECT relname, relkind::text FROM pg_class ORDER BY oid")
+        named = {it for it in tables.fetchall() if not str(it[0]).startswith("pg_toast")}
+        schemas = connection.execute(
+            "SELECT nspname, nspowner::regrole::text, nspacl::text FROM pg_namespace ORDER BY 1"
+        )
+        return [*sorted(named), *schemas.fetchall()]

@@ -97,10 +97,17 @@ class Pages:
     def reaches(self, partition: Partition, offset: int) -> bool:
         """Whether the log is so long, here or on the brokers.
 
+        What is in the index is not asked of the brokers, also where `applied` is behind it:
+
+        1. another process follows, and has written a row; it was shown, and is where one stands;
+        2. a broker that was frozen goes on, and still takes itself for the leader;
+        3. before this process sees how far the index has come, it asks that broker, whose log ends
+           where it was frozen.
+
         Raises:
             StoreUnavailable: the brokers do not tell.
         """
-        if offset < self._view.applied[partition]:
+        if offset < self._view.applied[partition] or offset <= self.end(partition):
             return True
         return offset < self._ends([partition], committed=True)[partition]
 

@@ -4,13 +4,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
-from eventkit.errors import StoreUnavailable
+from eventkit.errors import InvalidInput, StoreUnavailable
 from eventkit.kafka.names import Names
 from eventkit.kafka.records import framed, new_records
 from eventkit.kafka.store import KafkaStore
@@ -90,3 +91,20 @@ def test_who_waits_is_told_that_the_log_is_not_followed_any_more(open_kafka: Ope
         with pytest.raises(StoreUnavailable, match="gone"):
             first(subscription, 1)
         timer.join()
+
+
+def test_a_place_in_the_index_is_one_also_where_a_broker_tells_less(
+    open_kafka: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_old(partitions: Iterable[tuple[str, int]], *, committed: bool) -> dict[Any, int]:
+        assert committed
+        return dict.fromkeys(partitions, 0)  # as one that was frozen, and takes itself for leader
+
+    with open_kafka() as store:
+        last = store.append("parcel-1", moves("a", "b")).position
+        monkeypatch.setattr(store.pages, "_ends", of_old)
+        behind = dict.fromkeys(store.pages.partitions(), 0)
+        monkeypatch.setattr(store.pages._view, "applied", behind)
+        assert store.subscribe(last).positions == [last]
+        with pytest.raises(InvalidInput, match="the log ends before"):
+            store.subscribe(last._replace(offset=last.offset + 5))

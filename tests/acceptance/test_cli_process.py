@@ -11,7 +11,7 @@ import pytest
 from eventkit.importer import _BATCH_LINES as BATCH
 from eventkit.projection import ReadModels
 from tests.acceptance.cli_kit import Cli, event, events, finish, summary
-from tests.acceptance.hotel import Occupancy
+from tests.acceptance.hotel import Occupancy, Visits
 
 TICK = 0.01  # seconds between two looks at what another process has done
 
@@ -97,16 +97,15 @@ def test_projections_follow_the_log_until_they_are_told_to_stop(cli: Cli, number
     cli("import", cli.file("log.jsonl", [event(0)]))
     models = ReadModels(f"sqlite:///{cli.folder}/events-read-models.db")
 
-    def rooms() -> int:
-        if not models.exists():
-            return 0
+    def rows() -> list[int]:
+        tables = (Occupancy.rooms, Visits.visits)
         with models.connect() as connection:
-            return len(connection.execute(Occupancy.rooms.select()).all())
+            return [len(connection.execute(table.select()).all()) for table in tables]
 
     cli("projection", "run")
     process = cli.start("projection", "run", "--follow")
     cli("import", cli.file("more.jsonl", [event(10, subject="guest-new")]))
-    wait_until(process, lambda: rooms() == 2)
+    wait_until(process, lambda: rows() == [2, 2])
     process.send_signal(number)
     done = finish(process)
     models.close()

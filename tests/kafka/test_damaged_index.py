@@ -18,11 +18,12 @@ from tests.kafka.conftest import QUICK
 from tests.kafka.ledger import folded, held
 from tests.kafka.test_dead_letters import POISONED, Everything, models, store, without
 from tests.kafka.worker_kit import fill
-from tests.projection.accounts import Deposited
+from tests.projection.accounts import Closed, Deposited, Opened, Withdrawn
 from tests.projection.test_parking import letters
 
 __all__ = ["models", "store"]
 
+CLASSES = (Opened, Deposited, Withdrawn, Closed)
 HALF_TEXT = "metadata = CAST(x'7b22ff' AS TEXT)"
 DAMAGE = f"data = CAST(data || x'00' AS BLOB), event_id = x'00', {HALF_TEXT}"
 
@@ -37,6 +38,7 @@ def reading(
         return
     settings = KafkaSettings(kafka_address, QUICK)
     with DirectStore(settings, prefix=store._names.prefix) as direct:
+        direct.types.bind_all(CLASSES)  # other tests have classes of the same names
         yield direct, direct._with_index()._path
 
 
@@ -88,6 +90,7 @@ def test_a_record_with_damaged_headers_is_no_event_for_any_reader_and_stops_no_w
     assert after.version == 4
     settings = KafkaSettings(kafka_address, QUICK)
     with DirectStore(settings, prefix=store._names.prefix) as direct:
+        direct.types.bind_all(CLASSES)  # other tests have classes of the same names
         assert [it.version for it in direct.get_events("account-1")] == [1, 2, 3, 4]
         runner = Runner(Everything(), direct, models)
         runner.run()

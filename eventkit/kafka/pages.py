@@ -100,9 +100,9 @@ class Pages:
         What is in the index is not asked of the brokers, also where `applied` is behind it:
 
         1. another process follows, and has written a row; it was shown, and is where one stands;
-        2. a broker that was frozen goes on, and still takes itself for the leader;
-        3. before this process sees how far the index has come, it asks that broker, whose log ends
-           where it was frozen.
+        2. a broker tells an older end of the log: one that was frozen and still takes itself for
+           the leader, or a new leader that does not know yet how far its log is decided;
+        3. this process asks it before it sees how far the index has come.
 
         Raises:
             StoreUnavailable: the brokers do not tell.

@@ -45,26 +45,31 @@ _REFUSED = {
 }
 
 
-_HINTS = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "the user lacks a permission on the topic",
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "the user may not write under "
-    "transactional ids that begin with eventkit-",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the user lacks a permission on the cluster",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "the user may not read as this consumer group",
+_LASTING = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError._BAD_COMPRESSION,  # noqa: SLF001 - its public name
 }
+"""Errors of a consumer that waiting does not mend, though librdkafka goes on trying."""
+
 _GIVE = "have it given with kafka-acls.sh; eventkit/kafka/SECURITY.md says which ones are needed"
-_PACKED = (
-    "a batch is damaged, or unpacks to more than receive.message.max.bytes; no writer of ours does "
-    "that. Read on with ?receive.message.max.bytes=2000000000 in the URL of every process; "
-    "eventkit/kafka/SECURITY.md says how to keep such batches out."
-)
+_HINTS = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: f"the user lacks a permission on the topic, {_GIVE}",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "the user may not write under "
+    f"transactional ids that begin with eventkit-, {_GIVE}",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: f"the user lacks a permission on the cluster, {_GIVE}",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: f"the user may not read as this consumer group, {_GIVE}",
+    KafkaError._BAD_COMPRESSION: "a batch is damaged, or unpacks to more than "  # noqa: SLF001
+    "receive.message.max.bytes; no writer of ours does that. Read on with "
+    "?receive.message.max.bytes=2000000000 in the URL of every process; "
+    "eventkit/kafka/SECURITY.md says how to keep such batches out",
+}
 
 
 def said(error: KafkaError) -> str:
-    """What an error says, and where a permission is missing, which, and how to get it."""
+    """What an error says, and what to do where that is known, as for a missing permission."""
     text = _NOISE.sub("", error.str()).rstrip(".")
     hint = _HINTS.get(error.code())
-    return text if hint is None else f"{text}: {hint}, {_GIVE}"
+    return text if hint is None else f"{text}: {hint}"
 
 
 def check_readable(error: KafkaError, topic: str | None, part: int | None) -> bool:
@@ -75,11 +80,7 @@ def check_readable(error: KafkaError, topic: str | None, part: int | None) -> bo
     Raises:
         StoreUnavailable: it will not pass.
     """
-    if error.code() == KafkaError._BAD_COMPRESSION:  # noqa: SLF001 - its public name
-        raise StoreUnavailable(f"{topic}/{part} cannot be read on: {_PACKED}") from (
-            KafkaException(error)
-        )
-    if error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+    if error.fatal() or error.code() in _LASTING:
         raise StoreUnavailable(f"{topic}/{part} cannot be read: {said(error)}.") from (
             KafkaException(error)
         )

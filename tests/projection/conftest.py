@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eventkit.projection import ReadModels
+from eventkit.projection import ReadModels, failures
 from eventkit.sqlite import SqliteStore
 
 
@@ -28,3 +28,9 @@ def models_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def models(models_url: str) -> Iterator[ReadModels]:
     with ReadModels(models_url, timeout=0.2, patience=0) as models:
         yield models
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails is tried again at once."""
+    monkeypatch.setattr(failures, "_PAUSES", (0, 0))

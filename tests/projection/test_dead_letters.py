@@ -22,12 +22,9 @@ from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import Balances, Deposited, Opened, actual, expected, fill
 from tests.projection.test_parking import Poisoned, letters, places, poisoned, versions
 
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
 ONLY = Partition("events", 0)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failing, "_PAUSES", (0, 0))
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import pytest
 from eventkit import Event, RecordedEvent
 from eventkit.errors import InvalidProjection
 from eventkit.projection import DeadLetters, ReadModels, Runner, Versions, effect, worker
-from eventkit.projection import failures as failing
 from eventkit.projection.versions import rebuild_live
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import (
@@ -25,6 +24,8 @@ from tests.projection.accounts import (
 )
 from tests.projection.following import until
 from tests.projection.test_parking import letters, places
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 class Mailing(Balances):
@@ -40,11 +41,6 @@ class Mailing(Balances):
         if place in self.fails_at:
             raise ConnectionError("no mail server")
         self.sent.append(place)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failing, "_PAUSES", (0, 0))
 
 
 @pytest.fixture

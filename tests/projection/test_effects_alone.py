@@ -8,12 +8,13 @@ from eventkit import RecordedEvent
 from eventkit.errors import InvalidProjection, ProjectionBehind, ProjectionError, RebuildNeeded
 from eventkit.health.findings import Finding, Reading
 from eventkit.projection import DeadLetters, Projection, ReadModels, Runner, Versions, effect
-from eventkit.projection import failures as failing
 from eventkit.projection.verifying import ReadModelVerifier
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import Balances, Deposited, Withdrawn, fill
 from tests.projection.following import following, until
 from tests.projection.test_parking import letters, places
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 class Mails(Projection):
@@ -32,11 +33,6 @@ class Mails(Projection):
 
 class NextMails(Mails):
     version = 2
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failing, "_PAUSES", (0, 0))
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from eventkit.projection.source import Partition, SqliteSource
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import Balances, Closed, Deposited, Opened, actual, expected, fill
 
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
 ONLY = Partition("events", 0)
 
 
@@ -36,11 +38,6 @@ def poisoned(*places: tuple[str, int]) -> Balances:
         poison = frozenset(places)
 
     return Chosen()
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failing, "_PAUSES", (0, 0))
 
 
 @pytest.fixture(params=[5, 1_000])

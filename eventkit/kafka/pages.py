@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from time import monotonic, sleep
 
 from eventkit.kafka.ends import Ends
 from eventkit.kafka.group import Group
@@ -19,6 +20,10 @@ _COUNT = "SELECT count(*) FROM events WHERE position > ? AND position <= ?"
 
 _BEFORE_ALL = -1
 """The offset before the first of a partition."""
+_DOUBT = 5.0
+"""Seconds for which brokers that tell an older end of the log are asked again."""
+_PAUSE = 0.1
+"""Seconds between two such questions."""
 
 
 class Pages:
@@ -97,16 +102,27 @@ class Pages:
     def reaches(self, partition: Partition, offset: int) -> bool:
         """Whether the log is so long, here or on the brokers.
 
+        Who hears no gives up for good, so a no is believed only where it stays one for a while.
+
         What is in the index is not asked of the brokers, also where `applied` is behind it:
 
         1. another process follows, and has written a row; it was shown, and is where one stands;
         2. a broker tells an older end of the log: one that was frozen and still takes itself for
            the leader, or a new leader that does not know yet how far its log is decided;
-        3. this process asks it before it sees how far the index has come.
+        3. this process asks it before it sees how far the index has come, or stands behind with an
+           index of its own.
 
         Raises:
             StoreUnavailable: the brokers do not tell.
         """
+        deadline = monotonic() + _DOUBT
+        while not self._is_reached(partition, offset):
+            if monotonic() > deadline:
+                return False
+            sleep(_PAUSE)
+        return True
+
+    def _is_reached(self, partition: Partition, offset: int) -> bool:
         if offset < self._view.applied[partition] or offset <= self.end(partition):
             return True
         return offset < self._ends([partition], committed=True)[partition]

@@ -12,12 +12,15 @@ import pytest
 from confluent_kafka import Producer
 
 from eventkit.errors import InvalidInput, StoreUnavailable
+from eventkit.kafka import pages
 from eventkit.kafka.names import Names
 from eventkit.kafka.records import framed, new_records
+from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.store import KafkaStore
 from tests.contract.domain import by_aggregate, moves, places
 from tests.contract.subscribing import first
 from tests.kafka.clients import SECONDS
+from tests.kafka.conftest import QUICK
 
 Open = Callable[[], KafkaStore]
 
@@ -103,8 +106,34 @@ def test_a_place_in_the_index_is_one_also_where_a_broker_tells_less(
     with open_kafka() as store:
         last = store.append("parcel-1", moves("a", "b")).position
         monkeypatch.setattr(store.pages, "_ends", of_old)
+        monkeypatch.setattr(pages, "_DOUBT", 0.2)
         behind = dict.fromkeys(store.pages.partitions(), 0)
         monkeypatch.setattr(store.pages._view, "applied", behind)
         assert store.subscribe(last).positions == [last]
         with pytest.raises(InvalidInput, match="the log ends before"):
             store.subscribe(last._replace(offset=last.offset + 5))
+
+
+def test_brokers_that_tell_an_older_end_for_a_moment_are_asked_again(
+    open_kafka: Open,
+    kafka_address: str,
+    names: Names,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = KafkaSettings(kafka_address, QUICK)
+    with open_kafka() as store:
+        last = store.append("parcel-1", moves("a", "b")).position
+    with KafkaStore(settings, index=tmp_path / "other.db", prefix=names.prefix) as store:
+        ask, told = store.pages._ends, iter([0, 0, 0])
+
+        def of_old_at_first(partitions: Iterable[Any], *, committed: bool) -> dict[Any, int]:
+            now = ask(partitions, committed=committed)
+            return {it: next(told, end) for it, end in now.items()}
+
+        monkeypatch.setattr(store.pages, "_ends", of_old_at_first)
+        behind = dict.fromkeys(store.pages.partitions(), 0)
+        monkeypatch.setattr(store.pages._view, "applied", behind)
+        monkeypatch.setattr(store.pages, "end", lambda _: -1)
+        assert store.subscribe(last).positions == [last]
+        assert next(told, None) is None

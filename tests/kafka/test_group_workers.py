@@ -1,12 +1,14 @@
 """Workers share the partitions: whatever dies, freezes or restarts, each event counts once."""
 
+import os
 import signal
+import sqlite3
 import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,8 @@ from tools.broker.cluster import Cluster
 ACCOUNTS, PARTITIONS = 12, 4
 SESSION = 6.0
 """Seconds, the shortest session that brokers allow."""
+BRIEF = 0.2
+"""Seconds for a lock that others hold for a moment only."""
 
 
 class Log:
@@ -39,7 +43,7 @@ class Log:
         self.address = address
         self.prefix = f"{uuid.uuid4().hex}."
         self.group = f"{self.prefix}ledger.v1"
-        self._folder = folder
+        self._folder, self._models_url = folder, models_url
         self.store = self.open("writer.db")
         self.models = ReadModels(models_url)
         options = f"prefix={self.prefix}&session.timeout.ms={SESSION * 1000:.0f}"
@@ -78,6 +82,17 @@ class Log:
     def handled(self) -> int:
         return handled(self.store, self.models) if self.models.exists() else 0
 
+    def is_free(self) -> bool:
+        """Whether others can write: into the read models, and into the workers' index."""
+        index = sqlite3.connect(self._folder / "index.db", BRIEF, isolation_level=None)
+        with closing(index), closing(ReadModels(self._models_url, timeout=BRIEF)) as models:
+            try:
+                index.executescript("BEGIN IMMEDIATE; ROLLBACK")
+                with models.writing():
+                    return True
+            except (sqlite3.OperationalError, ReadModelBusy):
+                return False
+
     def committed(self) -> dict[int, int]:
         """What the group has committed, by partition."""
         asked = [ConsumerGroupTopicPartitions(self.group)]
@@ -114,17 +129,22 @@ def breakable(broker: Cluster, models_url: str, tmp_path: Path) -> Iterator[Log]
     log.close()
 
 
-def freeze_between_writes(worker: subprocess.Popen[str], models: ReadModels) -> None:
-    """Freeze it while it writes nothing: SQLite's lock stays with who is frozen in a write."""
+def freeze_between_writes(worker: subprocess.Popen[str], log: Log) -> None:
+    """Freeze it while it writes nothing: SQLite's lock stays with who is frozen in a write.
 
-    def others_can_write() -> bool:
+    1. The signal may arrive late, in the middle of a write: the freezing is waited for.
+    2. Others wait for the lock and end when they have waited too long: it is looked for briefly.
+    """
+
+    def frozen_between_writes() -> bool:
         worker.send_signal(signal.SIGSTOP)
-        with suppress(ReadModelBusy), models.writing():
+        os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        if log.is_free():
             return True
         worker.send_signal(signal.SIGCONT)
         return False
 
-    until(others_can_write)
+    until(frozen_between_writes)
 
 
 def test_whatever_dies_or_freezes_each_event_counts_once(breakable: Log, broker: Cluster) -> None:
@@ -139,7 +159,7 @@ def test_whatever_dies_or_freezes_each_event_counts_once(breakable: Log, broker:
         until(lambda: log.is_shared(1))  # the partitions of the dead one are the other's
         third = log.workers.start()
         until(lambda: log.is_shared(2))
-        freeze_between_writes(frozen, log.models)
+        freeze_between_writes(frozen, log)
         until(lambda: log.is_shared(1))
         before = log.handled()
         until(lambda: log.handled() > before)

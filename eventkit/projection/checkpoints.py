@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Integer,
@@ -85,6 +86,11 @@ class Checkpoints:
             )
         )
 
+    def put(self, connection: Connection, partition: Partition, offset: int) -> None:
+        """Put a checkpoint somewhere else, wherever it is."""
+        moved = update(_CHECKPOINTS).where(self._of(partition))
+        connection.execute(moved.values(offset=offset, updated_at=_now()))
+
     def advance(
         self, connection: Connection, partition: Partition, expected: int, to: int, events: int
     ) -> None:
@@ -97,7 +103,7 @@ class Checkpoints:
             CheckpointMoved: it is somewhere else, or the read model is another build by now.
         """
         table = _CHECKPOINTS.c
-        row = self._ours & (table.topic == partition.topic) & (table.partition == partition.number)
+        row = self._of(partition)
         moved = connection.execute(
             update(_CHECKPOINTS)
             .where(row, table.offset == expected, table.build == self._build)
@@ -115,7 +121,7 @@ class Checkpoints:
             CheckpointMoved: the read model is another build by now.
         """
         table = _CHECKPOINTS.c
-        row = self._ours & (table.topic == partition.topic) & (table.partition == partition.number)
+        row = self._of(partition)
         held = connection.execute(
             update(_CHECKPOINTS)
             .where(row, table.build == self._build)
@@ -123,6 +129,10 @@ class Checkpoints:
         )
         if held.rowcount != 1:
             raise CheckpointMoved(self._projection, 0, None)
+
+    def _of(self, partition: Partition) -> ColumnElement[bool]:
+        table = _CHECKPOINTS.c
+        return self._ours & (table.topic == partition.topic) & (table.partition == partition.number)
 
 
 def effect_checkpoints(projection: str) -> Checkpoints:

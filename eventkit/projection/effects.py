@@ -34,6 +34,7 @@ from eventkit.errors import CheckpointMoved
 from eventkit.events import Event, RecordedEvent, UnreadableEvent
 from eventkit.projection.checkpoints import ALL_VERSIONS, effect_checkpoints
 from eventkit.projection.dead_letters_table import Failure, Letters, Parked
+from eventkit.projection.effects_places import begin_effects
 from eventkit.projection.failures import Attempts, failure_of
 from eventkit.projection.partition import Partition
 from eventkit.projection.patience import Patience
@@ -126,18 +127,8 @@ class Effects:
         self.done: Counter[Partition] = Counter()
 
     def _begun(self) -> dict[Partition, int]:
-        """The checkpoints, made where there are none.
-
-        Those of a projection that never had any begin at the end of the log. A partition that
-        comes later is new, and so is all that is in it.
-        """
         with self._models.building() as connection:
-            stored = self._checkpoints.read(connection)
-            for partition in self._source.partitions():
-                if partition not in stored:
-                    place = self._source.start if stored else self._source.end
-                    self._checkpoints.begin(connection, partition, place(partition))
-            return {it: at.offset for it, at in self._checkpoints.read(connection).items()}
+            return begin_effects(connection, self._name, self._source)
 
     def pending(self, partition: Partition, up_to: int) -> bool:
         """Whether there may be any that are due."""

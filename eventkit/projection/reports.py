@@ -90,10 +90,14 @@ class Reports:
         known = self.read(connection)
         for partition, log in logs.items():
             if partition not in known:
-                connection.execute(delete(_REPORTS).where(self._of(partition)))
+                self.forget(connection, partition)
                 row = {"build": self._build, "log": log, "rate": 0.0}
                 place = {"topic": partition.topic, "partition": partition.number}
                 connection.execute(insert(_REPORTS).values(**self._key, **place, **row))
+
+    def forget(self, connection: Connection, partition: Partition) -> None:
+        """Remove what is noted of a partition, as which log it is read from."""
+        connection.execute(delete(_REPORTS).where(self._of(partition)))
 
     def tell(
         self,

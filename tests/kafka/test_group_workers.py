@@ -15,6 +15,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
+from eventkit import RecordedEvent
 from eventkit.errors import ReadModelBusy, RebuildNeeded
 from eventkit.kafka import neighbours
 from eventkit.kafka.cluster import Cluster as Connection
@@ -22,10 +23,11 @@ from eventkit.kafka.names import Names
 from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.store import KafkaStore
 from eventkit.kafka.topics import Topics
-from eventkit.projection import ReadModels, Runner, follower
+from eventkit.projection import ReadModels, Runner, effect, follower
 from tests.kafka.conftest import QUICK
 from tests.kafka.ledger import Ledger, folded, held
 from tests.kafka.worker_kit import Workers, fill, growing, handled, is_current
+from tests.projection.accounts import Deposited
 from tests.projection.following import SECONDS, until
 from tools.broker.cluster import Cluster
 
@@ -57,6 +59,14 @@ class Log:
         settings = KafkaSettings(self.address, QUICK)
         Topics(Connection(settings), Names(self.prefix)).create("account", PARTITIONS, 1)
         return KafkaStore(settings, index=self._folder / index, prefix=self.prefix)
+
+    def make_anew(self) -> None:
+        """Delete the topic of events, and make another one of that name."""
+        self.store.close()
+        topic = f"{self.prefix}account.events"
+        self.admin.delete_topics([topic])[topic].result(SECONDS)
+        until(lambda: topic not in self.admin.list_topics(timeout=SECONDS).topics)
+        self.store = self.open("writer.db")
 
     def close(self) -> None:
         self.workers.__exit__()
@@ -239,13 +249,41 @@ def test_a_worker_that_is_told_to_stop_hands_its_partitions_over_at_once(log: Lo
 def test_a_topic_that_was_made_anew_is_noticed_though_the_log_is_longer(log: Log) -> None:
     fill(log.store, ACCOUNTS, rounds=1)
     Runner(Ledger(), log.store, log.models).run()
-    log.store.close()
-    topic = f"{log.prefix}account.events"
-    log.admin.delete_topics([topic])[topic].result(SECONDS)
-    until(lambda: topic not in log.admin.list_topics(timeout=SECONDS).topics)
-    log.store = log.open("writer.db")
+    log.make_anew()
     fill(log.store, ACCOUNTS, rounds=5)
     with pytest.raises(RebuildNeeded, match="was deleted and made anew since"):
         Runner(Ledger(), log.store, log.models).run()
     Runner(Ledger(), log.store, log.models).rebuild()
     assert held(log.models) == folded(log.store)
+
+
+class Mails(Ledger):
+    """With an effect; it has come this far, and knows the owners that it wrote to."""
+
+    name = "mails"
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, int]] = []
+
+    @effect(Deposited)
+    def mailed(self, recorded: RecordedEvent) -> None:
+        self.sent.append((recorded.aggregate_id, recorded.version))
+
+
+def test_effects_begin_at_the_end_of_a_log_made_anew_and_skip_nothing_after(
+    log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    mails = Mails()
+    Runner(mails, log.store, log.models).run()
+    fill(log.store, ACCOUNTS, rounds=20)
+    Runner(mails, log.store, log.models).run()
+    assert len(mails.sent) == 20 * ACCOUNTS
+    log.make_anew()
+    fill(log.store, ACCOUNTS, rounds=1)
+    Runner(mails, log.store, log.models).rebuild()
+    Runner(mails, log.store, log.models).run()
+    assert len(mails.sent) == 20 * ACCOUNTS
+    assert "is another log than before" in caplog.text
+    log.store.append("account-0", [Deposited(amount=1)])
+    Runner(mails, log.store, log.models).run()
+    assert mails.sent[20 * ACCOUNTS :] == [("account-0", 4)]

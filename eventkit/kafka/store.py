@@ -236,13 +236,6 @@ class KafkaStore(ReadsLog, Subscribes):
             raise result
         return result
 
-    def append_all_soon(
-        self, appends: Sequence[Append], done: Callable[[list[Appended] | EventkitError], None]
-    ) -> None:
-        """Take appends to be written all or none, and return; `done` as in `append_soon`."""
-        whole = self._whole(appends)
-        self._writer.put_all(whole, Call([whole], lambda _: done(whole.result())))
-
     def wait(self, position: Position, timeout: float | None = None) -> None:
         """Return when the event at a position, told by another process, can be read here.
 

@@ -104,9 +104,9 @@ def status_of(projection: Projection, source: Source, models: ReadModels) -> Pro
             build = find_build(connection, projection.name, projection.version)
             if build is not None:
                 found = _found(connection, projection, build)
-    filter_ = effects_filter_of if has_effects_alone(projection) else filter_of
-    wanted = filter_(projection, source.types)
-    if has_effects_alone(projection) and not found.checkpoints:
+    alone = has_effects_alone(projection)
+    wanted = (effects_filter_of if alone else filter_of)(projection, source.types)
+    if alone and not found.checkpoints:
         found = found._replace(begins_at_end=True)
     parts = tuple(_part(it, source, wanted, found) for it in source.partitions(wanted))
     return ProjectionStatus(

@@ -102,7 +102,7 @@ def run(
     with parking_told(session.read_models_url, chosen) if alone else nullcontext():
         if workers > 1:
             arguments = [*(names or []), *["--follow"] * follow_log, *["--json"] * as_json]
-            run_workers(session, ["projection", "run", *arguments], workers)
+            run_workers(session, ["projection", "run", *arguments], workers, finish=not follow_log)
         else:
             _run_all(session, chosen, place, follow_log=follow_log, as_json=as_json)
 

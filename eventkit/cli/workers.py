@@ -1,13 +1,13 @@
 """Worker processes of projections: started, watched, and ended together.
 
-Processes that share a rebuild, as an order of events:
+Processes that share a run to the end of the log, as an order of events:
 
-1. The one that was called sees that the store can be read, and makes the tables empty, in one
-   transaction. Only then does it start the others: none of them clears anything.
-2. Each takes its part of the partitions up to where they end by then, as in a `run` without
-   `--follow`, and ends. The last one to come to its end finds all others there, and declares the
-   read model ready; not if the log has grown between the start of two, for then it knows of later
-   ends than the other went to.
+1. If it is a rebuild, the one that was called sees that the store can be read, and makes the
+   tables empty, in one transaction. Only then does it start the others: none of them clears
+   anything.
+2. Each takes its part of the partitions up to where they end by then, and ends. The last one to
+   come to its end finds all others there, and declares the read model ready; not if the log has
+   grown between the start of two, for then it knows of later ends than the other went to.
 3. So one more process runs alone: it reads what came meanwhile, and declares it ready if nobody
    has. Effects that are due run then too.
 

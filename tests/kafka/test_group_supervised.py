@@ -68,8 +68,9 @@ def test_workers_without_following_end_at_the_end_of_the_log(log: Log) -> None:
     fill(log.store, ACCOUNTS, rounds=20)
     parent = log.workers.start("--workers", "2", "--json")
     assert parent.wait(SECONDS) == 0
-    told = [json.loads(line) for line in log.workers.said(parent).splitlines()]
-    assert sum(one["handled"] for one in told) == ACCOUNTS * 41
-    assert all(one["handled"] > 0 for one in told)
+    *shared, last = [json.loads(line) for line in log.workers.said(parent).splitlines()]
+    assert sum(one["handled"] for one in shared) == ACCOUNTS * 41
+    assert [one["handled"] > 0 for one in shared] == [True, True]
+    assert (last["handled"], last["state"]) == (0, "ready")  # who sees to it at the end
     assert log.is_ready()
     assert held(log.models) == folded(log.store)

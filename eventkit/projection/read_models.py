@@ -31,7 +31,8 @@ class ReadModels:
             in a folder that exists; or `postgresql://user:password@host:5432/database`, which is
             there already. After a `?`, PostgreSQL takes what libpq knows, as `sslmode=require`.
         timeout: seconds to wait for what others have locked, and for a connection.
-        patience: seconds for which a projection tries a batch again while PostgreSQL is away.
+        patience: seconds for which a projection tries a batch again while PostgreSQL is away, or
+            what it needs stays locked.
 
     Raises:
         InvalidUrl: the URL leads to no database that can hold read models.
@@ -157,7 +158,7 @@ def _database(url: str, timeout: float, patience: float) -> Database:
         raise InvalidUrl(url, _HOW) from error
     match parsed.get_backend_name():
         case "sqlite":
-            return SqliteDatabase(parsed, timeout)
+            return SqliteDatabase(parsed, timeout, patience)
         case "postgresql":
             return _postgres(parsed, timeout, patience)
         case other:

@@ -54,11 +54,11 @@ class SqliteDatabase:
     Parameters:
         url: `sqlite:///` and a file.
         timeout: seconds to wait for the write lock.
+        patience: seconds for which a batch is tried again while others hold that lock: it stays
+            with a process that is frozen in the middle of a write until that one goes on.
     """
 
-    patience = 0.0  # who waited for the lock in vain has waited long enough
-
-    def __init__(self, url: URL, timeout: float) -> None:
+    def __init__(self, url: URL, timeout: float, patience: float) -> None:
         if not url.database or url.database.startswith((":memory:", "file:")):
             raise InvalidUrl(
                 str(url), "it names no file; mind the three slashes: sqlite:///read-models.db"
@@ -66,6 +66,7 @@ class SqliteDatabase:
         self._url = url.set(drivername="sqlite")
         self._path = Path(url.database)
         self._timeout = timeout
+        self.patience = patience
         self.writer = self._engine("BEGIN IMMEDIATE")
         self.reader = self._engine("BEGIN")
         event.listen(self.reader, "connect", _only_read)

@@ -1,6 +1,7 @@
 """Read models in a SQLite file: opening it, and what can be wrong with it."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +75,25 @@ def test_a_locked_database_is_told_and_nothing_is_lost(
     assert runner.run() == 1
     assert actual(models) == expected(store)
     assert fill_more.position.offset == store.last_position()
+
+
+def test_a_lock_that_goes_after_the_time_out_is_waited_for(
+    store: SqliteStore, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ReadModels(f"sqlite:///{file}", timeout=0.05, patience=60) as models:
+        fill(store, accounts=2)
+        runner = Runner(Balances(), store, models)
+        runner.run()
+        store.append("account-1", [Deposited(amount=1)])
+        other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(0.3, lambda: other.execute("ROLLBACK"))
+        timer.start()
+        assert runner.run() == 1
+        timer.join()
+        assert actual(models) == expected(store)
+        other.close()
+    assert "Trying again" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,8 @@ class Batches:
         else:
             if clear and not parked:
                 self._clear[partition] = page.read_to
+            if handled:
+                self._attempts.succeeded()
             self._tell(parked)
             return Applied(page.read_to, handled)
         return self._apply_one_by_one(partition, expected, page)
@@ -259,7 +261,7 @@ class Batches:
         failed = {it.recorded.position for it in parked}
         failed |= {stopped.recorded.position} if stopped else set()
         if before and page.events[0].position not in failed:
-            self._attempts.recovered()
+            self._attempts.succeeded()
         self._tell(parked)
         return good, stopped
 

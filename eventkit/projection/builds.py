@@ -51,6 +51,8 @@ _ADDED = {
     "newest": "INTEGER NOT NULL DEFAULT 0",
 }
 """Columns that databases of eventkit 0.1 lack: there, each build is live under its own names."""
+_FORMER_INDEX = "eventkit_dead_letters_place"
+"""It refused an event of another log at the place of one that is parked."""
 
 
 class Build(NamedTuple):
@@ -131,6 +133,10 @@ def prepare(connection: Connection) -> None:
     for name, kind in _ADDED.items():
         if name not in there:
             connection.execute(text(f"ALTER TABLE {_BUILDS.name} ADD COLUMN {name} {kind}"))
+    connection.execute(text(f"DROP INDEX IF EXISTS {_FORMER_INDEX}"))
+    for table in METADATA.sorted_tables:
+        for index in table.indexes:
+            index.create(connection, checkfirst=True)
 
 
 def check_build(connection: Connection, projection: Projection, build: Build) -> None:

@@ -33,9 +33,11 @@ class Discarded:
         return bool(self._ids or self._versions)
 
     def __contains__(self, recorded: RecordedEvent) -> bool:
-        if self._versions and (storable(recorded.aggregate_id), recorded.version) in self._versions:
-            return True
-        return id_of(recorded) in self._ids
+        return self.has(id_of(recorded), storable(recorded.aggregate_id), recorded.version)
+
+    def has(self, event_id: UUID | None, aggregate_id: str, version: int) -> bool:
+        """As `in`, of an event of which these are known."""
+        return (aggregate_id, version) in self._versions or event_id in self._ids
 
 
 def id_of(recorded: RecordedEvent) -> UUID | None:

@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Index,
@@ -70,10 +71,13 @@ _LETTERS = Table(
     Column("tried_at", DateTime),
     Column("reason", Text),
 )
+_IDENTITY = (_LETTERS.c.event_id, _LETTERS.c.aggregate_id, _LETTERS.c.aggregate_version)
+# Nothing is parked twice. Another log may have another event at the same place.
 Index(
-    "eventkit_dead_letters_place",
+    "eventkit_dead_letters_event",
     *(_LETTERS.c[name] for name in ("projection", "version", "kind", "topic", "partition")),
     _LETTERS.c.offset,
+    *_IDENTITY,
     unique=True,
 )
 Index(
@@ -81,7 +85,6 @@ Index(
     *(_LETTERS.c[name] for name in ("projection", "version", "kind", "aggregate_id")),
 )
 _IS_OPEN = _LETTERS.c.state != "discarded"
-_IDENTITY = (_LETTERS.c.event_id, _LETTERS.c.aggregate_id, _LETTERS.c.aggregate_version)
 
 
 class DeadLetter(NamedTuple):
@@ -175,9 +178,7 @@ class Letters:
 
     def any_open(self, connection: Connection, partition: Partition) -> bool:
         """Whether any event of a partition is parked."""
-        table = _LETTERS.c
-        there = (table.topic == partition.topic) & (table.partition == partition.number)
-        found = select(exists().where(self._mine, there, _IS_OPEN))
+        found = select(exists().where(self._mine, _in(partition), _IS_OPEN))
         return bool(connection.execute(found).scalar())
 
     def held(self, connection: Connection, aggregates: Collection[str]) -> set[str]:
@@ -211,6 +212,11 @@ class Letters:
         )
         return [_letter(row) for row in connection.execute(found)]
 
+    def is_parked_before(self, connection: Connection, aggregate_id: str, version: int) -> bool:
+        """Whether this or an earlier version of an aggregate is parked."""
+        first = self.next_of(connection, storable(aggregate_id), 1)
+        return bool(first) and first[0].aggregate_version <= version
+
     def open_aggregates(self, connection: Connection) -> list[str]:
         """Those of which an event is parked, in the order in which they first were."""
         column = _LETTERS.c.aggregate_id
@@ -229,11 +235,16 @@ class Letters:
 
     def discard(self, connection: Connection, number: int, reason: str) -> None:
         """Give an event up; its record stays."""
-        connection.execute(
-            update(_LETTERS)
-            .where(_LETTERS.c.number == number)
-            .values(state="discarded", reason=storable(reason), tried_at=_now())
-        )
+        self._give_up(connection, _LETTERS.c.number == number, reason)
+
+    def discard_all(self, connection: Connection, partition: Partition, reason: str) -> int:
+        """Give all parked events of a partition up; returns how many there were."""
+        return self._give_up(connection, self._mine & _IS_OPEN & _in(partition), reason)
+
+    @staticmethod
+    def _give_up(connection: Connection, which: ColumnElement[bool], reason: str) -> int:
+        values = {"state": "discarded", "reason": storable(reason), "tried_at": _now()}
+        return connection.execute(update(_LETTERS).where(which).values(values)).rowcount
 
 
 def find_letters(
@@ -324,6 +335,11 @@ def copy_as_discarded(
     if rows:
         target.execute(insert(_LETTERS), rows)
     return there <= found.keys()
+
+
+def _in(partition: Partition) -> ColumnElement[bool]:
+    table = _LETTERS.c
+    return (table.topic == partition.topic) & (table.partition == partition.number)
 
 
 def _parts(values: Iterable[_Value]) -> Iterator[list[_Value]]:

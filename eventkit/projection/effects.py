@@ -2,7 +2,9 @@
 
 They have a checkpoint of their own, one for all versions of a projection, which no rebuild moves
 back. It follows that of the read model: an effect runs only for an event that the live read model
-holds for good, and only while that one is whole, so not within a rebuild.
+holds for good, and only while that one is whole, so not within a rebuild. Where a handler failed,
+the effects of the event, and of those that wait behind it, are parked as well; of an event that was
+given up there are none.
 
 The order of events for one event is: the batch is committed; the effect runs; its checkpoint moves
 past the event. So a worker that dies
@@ -32,8 +34,9 @@ from sqlalchemy import Connection
 
 from eventkit.errors import CheckpointMoved
 from eventkit.events import Event, RecordedEvent, UnreadableEvent
-from eventkit.projection.checkpoints import ALL_VERSIONS, effect_checkpoints
+from eventkit.projection.checkpoints import ALL_VERSIONS, Checkpoints, effect_checkpoints
 from eventkit.projection.dead_letters_table import Failure, Letters, Parked
+from eventkit.projection.effects_holding import Holding
 from eventkit.projection.effects_places import begin_effects
 from eventkit.projection.failures import Attempts, failure_of
 from eventkit.projection.partition import Partition
@@ -107,10 +110,16 @@ class Effects:
         source: the log.
         models: the database that keeps how far they are.
         patience: with the database.
+        checkpoints: of the handlers.
     """
 
     def __init__(
-        self, projection: Projection, source: Source, models: ReadModels, patience: Patience
+        self,
+        projection: Projection,
+        source: Source,
+        models: ReadModels,
+        patience: Patience,
+        checkpoints: Checkpoints,
     ) -> None:
         self._name = projection.name
         self._source = source
@@ -120,6 +129,7 @@ class Effects:
         self._wanted = effects_filter_of(projection, source.types)
         self._checkpoints = effect_checkpoints(projection.name)
         self._letters = Letters(projection.name, ALL_VERSIONS, "effect")
+        self._holding = Holding(projection, models, checkpoints)
         self._attempts = Attempts()
         self._offsets = patience(self._begun)
         self._trials: dict[Partition, _Trial] = {}
@@ -149,6 +159,8 @@ class Effects:
         if after >= up_to or (trial is not None and trial.not_before > began):
             return False
         page = self._source.page(partition, self._wanted, after, _PAGE)
+        if page.events:
+            self._patience(lambda: self._holding.look(partition, up_to))
         try:
             for recorded in page.events:
                 if recorded.position.offset > up_to:
@@ -171,13 +183,15 @@ class Effects:
         if self._is_held(partition, recorded):
             _LOG.warning("effects of %s: %s waits", self._name, recorded.aggregate_id)
             return True
+        if self._holding.leaves_out(recorded):
+            self._pass(partition, offset, None)
+            return True
         trial = self._trials.pop(partition, None)
         before = trial.failure if trial is not None and trial.offset == offset else None
         attempts = 1 + (before.attempts if before else 0)
         raised = self._calls.run(recorded, before and before.failed_in, attempts)
         if raised is None:
-            if before:
-                self._attempts.recovered()
+            self._attempts.succeeded()
             self._pass(partition, offset, None, events=1)
             self.done[partition] += 1
             return True
@@ -209,29 +223,36 @@ class Effects:
     def _is_held(self, partition: Partition, recorded: RecordedEvent) -> bool:
         """Whether an earlier event of the aggregate is parked; then this one is parked behind it.
 
-        The lock on the checkpoint is what a retry takes before it removes a letter: it sees what
+        The locks on the checkpoints are what retries take before they remove letters: they see what
         is parked here, or this sees that nothing is left to wait for.
         """
-        expected = self._offsets[partition]
-        if self._clear.get(partition) == expected:
+        expected, offset = self._offsets[partition], recorded.position.offset
+        if self._clear.get(partition) == expected and self._holding.holds_all(partition, offset):
             return False
         held = False
 
         def look(connection: Connection) -> int:
             nonlocal held
+            self._holding.lock(connection, partition)
             self._checkpoints.advance(connection, partition, expected, expected, 0)
             if not self._letters.any_open(connection, partition):
                 self._clear[partition] = expected
-            held = bool(self._letters.held(connection, [recorded.aggregate_id]))
+            held = self._waits(connection, recorded)
             if not held:
                 return expected
             self._letters.park(connection, [Parked(recorded, None)])
-            to = recorded.position.offset
-            self._checkpoints.advance(connection, partition, expected, to, 0)
-            return to
+            self._checkpoints.advance(connection, partition, expected, offset, 0)
+            return offset
 
         self._once(partition, look)
         return held
+
+    def _waits(self, connection: Connection, recorded: RecordedEvent) -> bool:
+        if self._holding.leaves_out(recorded):
+            return False
+        if self._letters.held(connection, [recorded.aggregate_id]):
+            return True
+        return self._holding.lacks(connection, recorded.aggregate_id, recorded.version)
 
     def _pass(
         self, partition: Partition, to: int, parked: Parked | None, *, events: int = 0

@@ -19,9 +19,11 @@ from eventkit.projection.projection import Projection, effects_filter_of
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.source import Source
 
+_REASON = "the event was left out of the read model"
+
 
 class EffectRetry:
-    """Runs parked effects; see `HandlerRetry`."""
+    """Runs parked effects of events that the read model holds; see `HandlerRetry`."""
 
     def __init__(self, projection: Projection, source: Source, models: ReadModels) -> None:
         self._models = models
@@ -29,6 +31,7 @@ class EffectRetry:
         self._calls = Calls(projection)
         self._events = PointedAt(source, effects_filter_of(projection, source.types))
         self._checkpoints = effect_checkpoints(projection.name)
+        self._handled = Letters(projection.name, projection.version)
         self.letters = Letters(projection.name, ALL_VERSIONS, "effect")
 
     def retry(self, aggregate_id: str) -> Outcome:
@@ -43,6 +46,11 @@ class EffectRetry:
             if not first:
                 return Outcome(done, None)
             (letter,) = first
+            if self._waits(letter):
+                return Outcome(done, None)
+            if self._is_given_up(letter):
+                self._patience(lambda: self._give_up(letter))  # noqa: B023 - called at once
+                continue
             failure = self._run(letter)
             if failure is not None:
                 return Outcome(done, self._patience(lambda: self._note(letter, failure)))  # noqa: B023
@@ -56,6 +64,24 @@ class EffectRetry:
             return []
         self._checkpoints.hold(connection, partition_of(first[0]))
         return self.letters.next_of(connection, aggregate_id, 1)
+
+    def _waits(self, letter: DeadLetter) -> bool:
+        """Whether the read model does not hold the event yet."""
+        with self._models.connect() as connection:
+            at = letter.aggregate_version
+            return self._handled.is_parked_before(connection, letter.aggregate_id, at)
+
+    def _is_given_up(self, letter: DeadLetter) -> bool:
+        """Whether the read model will never hold the event."""
+        with self._models.connect() as connection:
+            return self._handled.discarded(connection).has(
+                letter.event_id, letter.aggregate_id, letter.aggregate_version
+            )
+
+    def _give_up(self, letter: DeadLetter) -> None:
+        with self._models.writing() as connection:
+            self._checkpoints.hold(connection, partition_of(letter))
+            self.letters.discard(connection, letter.number, _REASON)
 
     def _run(self, letter: DeadLetter) -> Failure | None:
         recorded = self._events.read(letter)

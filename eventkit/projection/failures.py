@@ -9,7 +9,7 @@ from eventkit.projection.dead_letters_table import Failure
 _PAUSES = (0.05, 0.25)
 """Seconds between the attempts at one event: enough for a hiccup, short for those that follow."""
 _IN_A_ROW = 10
-"""So many parked events, none of which a further attempt helped: then the code is at fault."""
+"""So many parked events with none between that was handled: then the code is at fault."""
 _LONGEST = 10_000
 """Characters of a traceback to keep, from its end."""
 
@@ -36,8 +36,8 @@ class Attempts:
         """An event was parked."""
         self._parked += 1
 
-    def recovered(self) -> None:
-        """A further attempt helped."""
+    def succeeded(self) -> None:
+        """A further attempt helped, or others were handled at the first."""
         self._parked = 0
 
 

@@ -88,11 +88,10 @@ class Follower:
         return worker.handled.total()
 
     def _follow(self, worker: Worker, assignment: Assignment) -> None:
-        ends = worker.ends(worker.partitions)
         while not self._stop.is_set():
             seen = self._source.state()
             moved = self._round(worker, assignment)
-            worker.finish(ends)
+            worker.finish()
             worker.look()
             self._tell(worker, assignment.trouble())
             if not moved:

@@ -73,16 +73,15 @@ class Runner:
             ReadModelError: the database cannot be used.
         """
         worker = Worker(self._projection, self._source, self._models)
-        everything = worker.ends(worker.partitions)
         if share is not None:
             worker.take(worker.partitions[share.number - 1 :: share.of])
-        ends = {partition: everything[partition] for partition in worker.offsets}
+        ends = worker.ends(worker.offsets)
         total = sum(ends.values()) - sum(worker.offsets.values())
         meter = Meter(progress)
         meter.show(0, total)
         try:
             self._catch_up(worker, ends, lambda left: meter.show(total - left, total))
-            worker.finish(everything)
+            worker.finish()
             worker.act_on_all()
         except Exception as error:
             note_failure(worker, self._models, worker.offsets, error)

@@ -48,11 +48,11 @@ def open_build(projection: Projection, models: ReadModels) -> Build:
         return build
 
 
-def renamed(projection: Projection, models: ReadModels, was: Build) -> bool:
-    """Whether the build of this code goes on under other names: a switch or a rollback came."""
+def is_replaced(projection: Projection, models: ReadModels, was: Build) -> bool:
+    """Whether this code's build is another by now, or of another role: a rebuild, a switch."""
     with models.connect() as connection:
         now = builds_of(connection, projection.name).get(was.version)
-    return now is not None and now.role != was.role
+    return now is not None and (now.number, now.role) != (was.number, was.role)
 
 
 def begin_rebuild(projection: Projection, models: ReadModels, *, beside: bool = False) -> None:

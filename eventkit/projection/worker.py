@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 
 from eventkit.errors import (
@@ -22,7 +22,7 @@ from eventkit.projection.read_models import ReadModels
 from eventkit.projection.reports import PartitionReport, Reports
 from eventkit.projection.source import Partition, Source
 from eventkit.projection.tables import bound
-from eventkit.projection.versions import open_build, renamed
+from eventkit.projection.versions import is_replaced, open_build
 from eventkit.store import Page
 
 _FIRST, _LARGEST = 1_000, 8_000
@@ -34,8 +34,8 @@ _PAUSE = 0.02
 _LOOK = 0.1
 """Seconds between two looks whether the other workers are at the end of the log too."""
 
-_LOOK_FOR_SWITCH = 1.0
-"""Seconds between two looks whether another version is live by now."""
+_LOOK_FOR_BUILD = 1.0
+"""Seconds between two looks whether a switch or a rebuild came."""
 
 _TRIES = 10
 """How often a worker looks again at once for a build that changes while it looks."""
@@ -77,7 +77,7 @@ class Worker:
         self._wanted = filter_of(projection, source.types)
         self._alone = has_effects_alone(projection)
         self._limit = _FIRST
-        self._look_at = self._switch_at = 0.0
+        self._look_at = self._build_at = 0.0
         self.handled: Counter[Partition] = Counter()
         self.partitions = source.partitions(self._wanted)
         self.offsets: dict[Partition, int] = {}
@@ -91,9 +91,6 @@ class Worker:
         self._checkpoints = Checkpoints(self._projection.name, build.version, build.number)
         self.reports = Reports(self._projection.name, build.version, build.number)
         self._batches = Batches(self._projection, self._models, self._checkpoints, self._patience)
-        self._effects: Effects | None = None
-        if build.role == "live" and effects_on(self._declared):
-            self._effects = Effects(self._declared, self._source, self._models, self._patience)
 
     def take(self, partitions: Collection[Partition]) -> None:
         """Work on these from now on; where others may have been before, it begins where they ended.
@@ -124,8 +121,18 @@ class Worker:
             self._open()
             with suppress(CheckpointMoved):  # by a switch or a rebuild between the two
                 self.offsets = self._stored_offsets(partitions)
+                self._ends = {} if self._finished else self.ends(self.partitions)
+                self._effects = self._begun_effects()
                 return
         raise CheckpointMoved(self._declared.name, 0, None)
+
+    def _begun_effects(self) -> Effects | None:
+        """The effects, if they are this build's; only now, when the log is known to be its own."""
+        if self._build.role != "live" or not effects_on(self._declared):
+            return None
+        return Effects(
+            self._declared, self._source, self._models, self._patience, self._checkpoints
+        )
 
     def step(self, partition: Partition, until: int | None = None) -> int | None:
         """Read one page and apply it.
@@ -152,7 +159,7 @@ class Worker:
         except CheckpointMoved as moved:
             # A switch renames the tables. What this batch wrote by their names of before, into
             # another version's tables by now, is undone; it is written again by the new names.
-            if moved.actual is None and self._renamed():
+            if moved.actual is None and self._is_replaced():
                 self.refresh()
                 return 0
             raise
@@ -185,29 +192,25 @@ class Worker:
                     return
 
     def look(self) -> None:
-        """Notice now and then that a switch made this build the live one, or another one.
+        """Notice now and then that a switch gave this build another role, or a rebuild came.
 
-        Batches notice by themselves; side effects, which belong to the live build, must not wait
-        for the next one.
+        Batches notice by themselves. But side effects, which belong to the live build, and tables
+        that a rebuild left empty must not wait for the next one.
         """
         now = time.monotonic()
-        if now < self._switch_at or not effects_on(self._declared):
+        if now < self._build_at:
             return
-        self._switch_at = now + _LOOK_FOR_SWITCH
-        if self._renamed():
+        self._build_at = now + _LOOK_FOR_BUILD
+        if self._is_replaced():
             self.refresh()
 
-    def finish(self, ends: Mapping[Partition, int]) -> None:
-        """Note that the end of the log was reached, if it was, by all workers together.
-
-        Parameters:
-            ends: where the log ended when the work began.
-        """
+    def finish(self) -> None:
+        """Note that all workers together have come to where the log ended when the build began."""
         if self._finished or time.monotonic() < self._look_at:
             return
-        if self._patience(lambda: self._is_at(ends)):
+        if self._patience(self._is_at_ends):
             self._finished = self._patience(self._note_finished)
-            if not self._finished and self._renamed():
+            if not self._finished and self._is_replaced():
                 self.refresh()
         self._look_at = time.monotonic() + _LOOK
 
@@ -215,17 +218,17 @@ class Worker:
         """Where these partitions end now."""
         return {partition: self._source.end(partition) for partition in partitions}
 
-    def _is_at(self, ends: Mapping[Partition, int]) -> bool:
+    def _is_at_ends(self) -> bool:
         with self._models.connect() as connection:
             stored = self._checkpoints.read(connection)
-        return all(it in stored and stored[it].offset >= end for it, end in ends.items())
+        return all(it in stored and stored[it].offset >= end for it, end in self._ends.items())
 
     def _note_finished(self) -> bool:
         with self._models.writing() as connection:
             return finish_build(connection, self._projection, self._build)
 
-    def _renamed(self) -> bool:
-        return self._patience(lambda: renamed(self._declared, self._models, self._build))
+    def _is_replaced(self) -> bool:
+        return self._patience(lambda: is_replaced(self._declared, self._models, self._build))
 
     def _stored_offsets(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """The checkpoints, made where there are none yet."""

@@ -171,6 +171,32 @@ def test_a_handler_that_fails_twice_and_then_does_not_parks_nothing(
     assert actual(models) == expected(store)
 
 
+def test_failures_with_good_events_between_them_leave_each_its_attempts(
+    store: SqliteStore, models: ReadModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = [f"account-{number}" for number in range(1, 15)]
+    chances = iter([ValueError("by chance")])
+
+    class Unlucky(Balances):
+        def note(self, recorded: RecordedEvent, tx: Transaction) -> None:
+            super().note(recorded, tx)
+            if recorded.aggregate_id in bad:
+                raise ValueError("always")
+            if recorded.aggregate_id == "account-99":
+                for chance in chances:
+                    raise chance
+
+    monkeypatch.setattr(worker, "_FIRST", 1)
+    monkeypatch.setattr(worker, "_LARGEST", 1)
+    for name in ["account-0", *bad, "account-99"]:
+        store.append(name, [Opened(owner=name)])
+    for name in [*bad, "account-99"]:
+        store.append(name, [Deposited(amount=1)])
+        store.append("account-0", [Deposited(amount=1)])
+    Runner(Unlucky(), store, models).run()
+    assert [it.aggregate_id for it in letters(models)] == bad
+
+
 def test_each_parked_event_is_logged_as_an_error(
     store: SqliteStore, models: ReadModels, caplog: pytest.LogCaptureFixture
 ) -> None:

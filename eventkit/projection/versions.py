@@ -48,11 +48,21 @@ def open_build(projection: Projection, models: ReadModels) -> Build:
         return build
 
 
+def renamed(projection: Projection, models: ReadModels, was: Build) -> bool:
+    """Whether the build of this code goes on under other names: a switch or a rollback came."""
+    now = _build_now(projection, models, was)
+    return now is not None and now.role != was.role
+
+
 def is_replaced(projection: Projection, models: ReadModels, was: Build) -> bool:
-    """Whether this code's build is another by now, or of another role: a rebuild, a switch."""
+    """Whether the build of this code has another number by now: a rebuild came, or a switch."""
+    now = _build_now(projection, models, was)
+    return now is not None and now.number != was.number
+
+
+def _build_now(projection: Projection, models: ReadModels, was: Build) -> Build | None:
     with models.connect() as connection:
-        now = builds_of(connection, projection.name).get(was.version)
-    return now is not None and (now.number, now.role) != (was.number, was.role)
+        return builds_of(connection, projection.name).get(was.version)
 
 
 def begin_rebuild(projection: Projection, models: ReadModels, *, beside: bool = False) -> None:

@@ -22,7 +22,7 @@ from eventkit.projection.read_models import ReadModels
 from eventkit.projection.reports import PartitionReport, Reports
 from eventkit.projection.source import Partition, Source
 from eventkit.projection.tables import bound
-from eventkit.projection.versions import is_replaced, open_build
+from eventkit.projection.versions import is_replaced, open_build, renamed
 from eventkit.store import Page
 
 _FIRST, _LARGEST = 1_000, 8_000
@@ -159,7 +159,7 @@ class Worker:
         except CheckpointMoved as moved:
             # A switch renames the tables. What this batch wrote by their names of before, into
             # another version's tables by now, is undone; it is written again by the new names.
-            if moved.actual is None and self._is_replaced():
+            if moved.actual is None and self._renamed():
                 self.refresh()
                 return 0
             raise
@@ -226,6 +226,9 @@ class Worker:
     def _note_finished(self) -> bool:
         with self._models.writing() as connection:
             return finish_build(connection, self._projection, self._build)
+
+    def _renamed(self) -> bool:
+        return self._patience(lambda: renamed(self._declared, self._models, self._build))
 
     def _is_replaced(self) -> bool:
         return self._patience(lambda: is_replaced(self._declared, self._models, self._build))

@@ -158,10 +158,14 @@ def test_effects_of_a_damaged_event_wait(
         Runner(mailing, damaged, models).run()
         assert mailing.sent == [("account-2", 8)]
         found = [(it.kind, it.aggregate_version, it.state) for it in letters(models)]
-        assert found[:2] == [("effect", 1, "failed"), ("effect", 2, "waiting")]
+        assert found[:3] == [
+            ("effect", 1, "waiting"),
+            ("effect", 2, "waiting"),
+            ("handler", 1, "failed"),
+        ]
         dead_letters = DeadLetters(mailing, damaged, models)
         assert dead_letters.retry(["account-9"]).applied == 0
-        dead_letters.discard(letters(models)[0].number, "lost")
+        dead_letters.discard(letters(models)[2].number, "lost")
         assert mailing.sent == [("account-2", 8), ("account-9", 2)]
 
 

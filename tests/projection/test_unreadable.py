@@ -248,7 +248,7 @@ def test_an_effect_of_an_event_that_cannot_be_read_waits_and_runs_later(
         assert mailing.sent == [("account-2", 2)]
         found = [(it.kind, it.aggregate_version, it.state) for it in letters(models)]
         assert found == [
-            ("effect", 3, "failed"), ("effect", 4, "waiting"),
+            ("effect", 3, "waiting"), ("effect", 4, "waiting"),
             ("handler", 3, "failed"), ("handler", 4, "waiting"),
         ]  # fmt: skip
         assert DeadLetters(mailing, damaged, models).retry().applied == 0

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -215,14 +216,14 @@ class KafkaStore(ReadsLog, Subscribes):
         self._check_usable()
         outcomes: list[Appended | EventkitError] = []
         for start in range(0, len(appends), _MOST_AT_ONCE):
-            prepared: list[Waiting | EventkitError] = []
-            for asked in appends[start : start + _MOST_AT_ONCE]:
-                try:
-                    prepared.append(self._waiting(asked))
-                except EventkitError as error:
-                    prepared.append(error)
-            written = iter(self._write([it for it in prepared if isinstance(it, Waiting)]))
-            outcomes += [next(written) if isinstance(it, Waiting) else it for it in prepared]
+            try:
+                outcomes += self._write_each(appends[start : start + _MOST_AT_ONCE])
+            except EventkitError as error:
+                if not start:
+                    raise
+                # Those before are done and must be told. The rest may not be tried: what stands
+                # behind an append that was refused would come before it.
+                return outcomes + [copy(error) for _ in appends[start:]]
         return outcomes
 
     def append_all(self, appends: Sequence[Append]) -> list[Appended]:
@@ -303,6 +304,16 @@ class KafkaStore(ReadsLog, Subscribes):
             self._writer.put(call)
             call.wait()
         return [it.outcome for it in waitings if it.outcome is not None]
+
+    def _write_each(self, appends: Sequence[Append]) -> list[Appended | EventkitError]:
+        prepared: list[Waiting | EventkitError] = []
+        for asked in appends:
+            try:
+                prepared.append(self._waiting(asked))
+            except EventkitError as error:
+                prepared.append(error)
+        written = iter(self._write([it for it in prepared if isinstance(it, Waiting)]))
+        return [next(written) if isinstance(it, Waiting) else it for it in prepared]
 
     def _whole(self, appends: Sequence[Append]) -> Whole:
         self._check_usable()

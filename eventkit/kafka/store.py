@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from eventkit.events import event_type as type_of
 from eventkit.ids import category_of, new_event_id
 from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.ends import Ends
+from eventkit.kafka.folder import TemporaryFolder
 from eventkit.kafka.following import Following
 from eventkit.kafka.index import IndexReader, Partition
 from eventkit.kafka.indexfile import connect_index
@@ -115,8 +115,8 @@ class KafkaStore(ReadsLog, Subscribes):
         self._ends = Ends(cluster.admin)
         self._soon = Ends(cluster.admin, timeout=_SOON)
         self._checked: set[type[Event]] = set()
-        self._folder = tempfile.TemporaryDirectory(prefix="eventkit-") if index is None else None
-        self._path = Path(self._folder.name, "index.db") if self._folder else Path(index or "")
+        self._folder = TemporaryFolder() if index is None else None
+        self._path = self._folder.path / "index.db" if self._folder else Path(index or "")
         consumer = self._settings.consumer("read_committed")
         self._following = Following(
             self._path, self._layout.log_id, self._layout.homes, consumer,
@@ -127,7 +127,7 @@ class KafkaStore(ReadsLog, Subscribes):
         except BaseException:
             self._following.close()
             if self._folder is not None:
-                self._folder.cleanup()
+                self._folder.remove()
             raise
 
     def _open(self, on_catch_up: Callable[[CatchUp], None] | None) -> None:
@@ -276,7 +276,7 @@ class KafkaStore(ReadsLog, Subscribes):
             self._snapshots.close()
             self._log.close()
             if self._folder is not None:
-                self._folder.cleanup()
+                self._folder.remove()
 
     def __enter__(self) -> Self:
         return self

@@ -23,6 +23,11 @@ class _Events:
 
     A task that is cancelled, as by a time-out, leaves the thread to its work: what it finds is
     kept for the next call, or the next event would be lost.
+
+    Such a thread is the reason why `positions` never asks `inner`, whose place moves before the
+    events are here. The order of events: the thread, when all that was ready is given, notes where
+    `inner` stands, and has it go on; it comes back with events, and until they are given one by one
+    the place is the one that was noted. Only where it comes back with none is it noted anew.
     """
 
     def __init__(
@@ -46,13 +51,14 @@ class _Events:
                 self.inner = self._subscribe()
                 if self._closed:
                     self.inner.close()
-            before = self.inner.positions
+            self._before, self._last = self.inner.positions, None
             found = self.inner.ready(_MOST)
+            if found:
+                self.ready.extend(found)
+                return
+            self._before = self.inner.positions  # maybe behind events that are not wanted
             if found is None:
                 self.ended = True
-                return
-            self._before, self._last = before, None
-            self.ready.extend(found)
 
     def pop(self) -> RecordedEvent:
         """The next one that is ready."""
@@ -62,11 +68,9 @@ class _Events:
     @property
     def positions(self) -> list[Position]:
         """Where it stands for who took these events: they are of one partition."""
-        if self.inner is not None and not self.ready:
-            return self.inner.positions
         last = self._last
         if last is None:
-            return self._before
+            return [*self._before]
         at = last.position
         return [it for it in self._before if it[:2] != at[:2]] + [at]
 

@@ -20,7 +20,8 @@ class Bell:
     which rings; what came before, he saw.
 
     The thread begins when somebody waits for the first time, does nothing while nobody waits, and
-    ends with `close`.
+    ends with `close`. Where it cannot be started, who asked to wait is told (RuntimeError), and the
+    next one tries again.
 
     Parameters:
         look: what is there now; any change of it rings, and so does an error.
@@ -59,9 +60,9 @@ class Bell:
         """
         with self._lock:
             if self.count == seen and not self._closing.is_set():
+                self._ask()
                 number = next(self._numbers)
                 self._calls[number] = call
-                self._ask()
                 return lambda: self._forget(number)
         call()
         return _nothing
@@ -92,8 +93,9 @@ class Bell:
     def _ask(self) -> None:
         """Have the thread look; the lock is held."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="eventkit bell", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="eventkit bell", daemon=True)
+            thread.start()
+            self._thread = thread  # there is one only if it could be started
         self._asked.notify()
 
     def _run(self) -> None:

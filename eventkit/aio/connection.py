@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Generator
 from functools import partial, wraps
@@ -40,7 +39,11 @@ class _Opening:
             self._unwanted = True
             opened = self._opened
         if opened is not None:
-            threading.Thread(target=opened.close, name="eventkit close", daemon=True).start()
+            thread = threading.Thread(target=opened.close, name="eventkit close", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no thread can be had: better that the loop waits than a leak
+                opened.close()
 
 
 class Connecting:
@@ -65,7 +68,7 @@ class Connecting:
         opening = _Opening(self._connect)
         try:
             return EventStore(await in_thread(opening.open, "connect"))
-        except asyncio.CancelledError:
+        except BaseException:  # nobody waits any more, or no thread can be had for its appends
             opening.give_up()
             raise
 

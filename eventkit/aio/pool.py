@@ -46,6 +46,7 @@ class Pool:
         Raises:
             StoreBusy: too many wait.
             StoreClosed: it was closed before.
+            RuntimeError: it has no thread, and none can be started.
         """
         future: asyncio.Future[_T] = mailbox.loop.create_future()
         with self._mutex:
@@ -54,9 +55,9 @@ class Pool:
             waiting = self._jobs.qsize()
             if waiting >= _MOST_WAITING:
                 raise StoreBusy(f"{waiting:,} calls wait already; try again later.")
-            self._jobs.put(_Job(call, future, mailbox))
             if waiting >= self._idle and len(self._threads) < self._most:
                 self._start()
+            self._jobs.put(_Job(call, future, mailbox))
         return await future
 
     def close(self) -> None:
@@ -64,15 +65,20 @@ class Pool:
         with self._mutex:
             self._closed = True
             threads, self._threads = self._threads, []
-        for _ in threads:
-            self._jobs.put(None)
+        self._jobs.put(None)
         for thread in threads:
             thread.join()
 
     def _start(self) -> None:
+        """Start one more thread, or leave the work to those there are; the mutex is held."""
         thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the limit of threads, of the process or of its container
+            if not self._threads:
+                raise
+        else:
+            self._threads.append(thread)
 
     def _work(self) -> None:
         while True:
@@ -82,6 +88,7 @@ class Pool:
             with self._mutex:
                 self._idle -= 1
             if job is None:
+                self._jobs.put(None)  # for the next one
                 return
             if not job.future.cancelled():
                 run(*job)

@@ -184,7 +184,12 @@ class EventStore:
         """
         if self._process == os.getpid():
             self._refuses = True
-            await in_thread(self._close, "close")
+            try:
+                closing = in_thread(self._close, "close")
+            except RuntimeError:  # no thread can be had: better that the loop waits than a leak
+                self._close()
+            else:
+                await closing
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from eventkit.bell import Bell
+from tests.threads import refuse
 
 SECONDS = 10.0
 
@@ -101,3 +102,27 @@ def test_closing_wakes_all_and_ends_the_thread(bell: Bell) -> None:
     assert called.is_set()
     bell.wait(bell.count)
     assert "eventkit bell" not in {it.name for it in threading.enumerate()}
+
+
+def test_a_thread_that_cannot_be_started_is_tried_again(
+    bell: Bell, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    refuse(monkeypatch, "eventkit bell", "eventkit bell")
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        bell.wait(bell.count)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        bell.listen(bell.count, lambda: called.append("refused"))
+    settled(bell)
+    bell.ring()
+    assert called == []
+    assert log.looks.acquire(timeout=SECONDS)
+
+
+def test_a_bell_whose_thread_could_not_be_started_closes(
+    bell: Bell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, "eventkit bell")
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        bell.wait(bell.count)
+    bell.close()

@@ -69,10 +69,13 @@ class SnapshotWriter:
             if self._closing.is_set():
                 return
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name="eventkit snapshots", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="eventkit snapshots", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # the next snapshot tries again
+                    self._note(str(error))
+                    return
+                self._thread = thread
         try:
             self._queue.put_nowait(placed)
         except Full:

@@ -6,13 +6,14 @@ import pytest
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Have the next threads of these names refused, one for each time that a name is given."""
+    """Have the next threads refused whose names begin so, one for each time that it is given."""
     left = [*names]
     start = threading.Thread.start
 
     def refused(thread: threading.Thread) -> None:
-        if thread.name in left:
-            left.remove(thread.name)
+        found = next((it for it in left if thread.name.startswith(it)), None)
+        if found is not None:
+            left.remove(found)
             raise RuntimeError("can't start new thread")
         start(thread)
 

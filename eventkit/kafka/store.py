@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from copy import copy
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time_ns
 from typing import NamedTuple, Self
 from uuid import UUID, uuid4
 
@@ -110,7 +109,6 @@ class KafkaStore(ReadsLog, Subscribes):
         self._names = Names(prefix)
         cluster = Cluster(self._settings)
         self._topics = Topics(cluster, self._names)
-        self._registry = self._topics.registry
         self._layout = layout_of(self._topics, self._names)
         self._ends = Ends(cluster.admin)
         self._soon = Ends(cluster.admin, timeout=_SOON)
@@ -136,7 +134,7 @@ class KafkaStore(ReadsLog, Subscribes):
             self._types, self._connect, self._check_usable, str(self._path),
             layout=partitions, fetch_schema=self._fetch_schema,
         )  # fmt: skip
-        self._schemas = Schemas(self._registry, self._log.load_schema, self._save_schemas)
+        self._schemas = Schemas(self._topics.registry, self._log.load_schema, self._save_schemas)
         self._snapshots = IndexSnapshots(
             self._connect, self._log.reading, self._check_usable, self._log.codec, str(self._path),
             self._layout,
@@ -163,9 +161,11 @@ class KafkaStore(ReadsLog, Subscribes):
             IndexReader(self._log.reading, partitions, self._following.known),
             self._soon, self._log.codec,
         )  # fmt: skip
-        self._proposals.start()
-        self._helper.start()
-        self._writer.start()
+        with ExitStack() as begun:
+            for it in (self._proposals, self._helper, self._writer):
+                begun.callback(it.close)
+                it.start()
+            begun.pop_all()
 
     @property
     def types(self) -> EventTypes:
@@ -332,7 +332,7 @@ class KafkaStore(ReadsLog, Subscribes):
         records = new_records(
             aggregate_id,
             [(id_, type_of(it), encode(it)) for id_, it in zip(event_ids, events, strict=True)],
-            time.time_ns() // 1_000
+            time_ns() // 1_000
             if metadata is None or metadata.timestamp is None
             else to_micros(metadata.timestamp),
             metadata,

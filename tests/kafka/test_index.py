@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from eventkit.store import Append
 from tests.contract.domain import moves, places, versions
 from tests.kafka.clients import SECONDS
 from tests.kafka.conftest import QUICK
+from tests.threads import refuse
 
 Open = Callable[[], KafkaStore]
 Log = list[tuple[str, int, Position]]
@@ -188,6 +190,20 @@ def test_an_event_that_another_index_holds_can_be_waited_for(
             done = store.append("parcel-1", moves("a"))
             elsewhere.wait(done.position)
             assert len(elsewhere.get_events("parcel-1")) == version
+
+
+@pytest.mark.parametrize("name", ["follower", "proposals", "helper", "writer"])
+def test_a_store_that_does_not_get_all_its_threads_leaves_none_behind(
+    open_kafka: Open, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    before = set(threading.enumerate())
+    refuse(monkeypatch, f"eventkit {name}")
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        open_kafka()
+    assert set(threading.enumerate()) <= before
+    with open_kafka() as store:
+        assert store.append("parcel-1", moves("a")).version == 1
+        assert follows(store)
 
 
 def test_a_store_without_an_index_file_keeps_one_while_it_is_open(

@@ -17,6 +17,8 @@ from eventkit.kafka.inflight import Waiting
 from eventkit.kafka.reading import headers_of, proposal_of
 
 _MOST_WRITERS = 100
+_FEW = 1_000
+"""Rivals that are kept as they came; of more, only what is asked for: no bodies."""
 
 
 class Rival(NamedTuple):
@@ -75,6 +77,9 @@ class View:
 
     `writers` says when each other writer was seen last.
 
+    `behind` are the partitions of which the read_uncommitted tail has let go until the index comes
+    after it (proposals.py). Nothing is to be proposed there: what we write would not be met.
+
     Parameters:
         applied: where the index stands, by partition.
         writer_id: the `transactional.id` of this store.
@@ -88,7 +93,10 @@ class View:
         self._sides = {partition: _Side(offset) for partition, offset in applied.items()}
         self._base: dict[Partition, int] | None = None
         self._by_header = False
+        self._kept = 0
+        self._awaited: Mapping[Partition, int] = {}
         self._waiters = 0
+        self.behind: frozenset[Partition] = frozenset()
         self.writers: dict[str, float] = {}
 
     def add_applied(self, offsets: Mapping[Partition, int]) -> None:
@@ -108,6 +116,7 @@ class View:
             for partition, some in messages.items():
                 side = self._sides[partition]
                 side.unsorted += some
+                self._kept += len(some)
                 side.seen = max(side.seen, (some[-1].offset() or 0) + 1)
                 if self._base is None or self._by_header:
                     self._sort(partition)
@@ -132,11 +141,16 @@ class View:
                 self._prune(partition)
 
     def sort_by_header(self) -> None:
-        """The offsets of our own records are not known: look into each record from now on."""
+        """The offsets of our own records are not known: look into each record from now on.
+
+        So the read back is over, and what lies before the index is kept no longer: else nothing
+        would make room for the tail, while the one in doubt waits for it.
+        """
         with self._changed:
-            self._by_header = True
+            self._base, self._by_header = None, True
             for partition in self._sides:
                 self._sort(partition)
+                self._prune(partition)
 
     def has_seen(self, ends: Mapping[Partition, int]) -> bool:
         """Whether the read_uncommitted tail has passed these offsets."""
@@ -145,6 +159,34 @@ class View:
     def has_applied(self, ends: Mapping[Partition, int]) -> bool:
         """Whether all below these offsets is decided and in the index."""
         return all(self.applied[partition] >= end for partition, end in ends.items())
+
+    def wait_until_seen(self, ends: Mapping[Partition, int], deadline: float) -> bool:
+        """Wait until the read_uncommitted tail has passed these offsets, however much it keeps."""
+        self._awaited = ends
+        try:
+            return self.wait(lambda: self.has_seen(ends), deadline)
+        finally:
+            self._awaited = {}
+
+    def crowded(self, most: int) -> set[Partition]:
+        """If so many records are kept, the partitions that have more than their share of them.
+
+        Not those in which our own records are still to be met.
+        """
+        if self._kept < most:
+            return set()
+        with self._changed:
+            share, awaited = most / len(self._sides), self._awaited
+            return {
+                partition
+                for partition, side in self._sides.items()
+                if len(side.rivals) + len(side.unsorted) >= share
+                and side.seen >= awaited.get(partition, 0)
+            }
+
+    def seen(self, partition: Partition) -> int:
+        """The offset that the read_uncommitted tail reads next."""
+        return self._sides[partition].seen
 
     def read_back(self, own: Mapping[Partition, Sequence[int]]) -> bool:
         """Tell our own records, at these offsets, from rivals; False if one of ours is missing."""
@@ -189,6 +231,8 @@ class View:
         """The record of another writer at that offset, if it was seen and is not applied yet."""
         with self._changed:
             rivals = self._sides[partition].rivals
+            if not rivals or rivals[-1].offset < offset:
+                return None
             return next((it for it in rivals if it.offset == offset), None)
 
     def wait(self, reached: Callable[[], bool], deadline: float) -> bool:
@@ -240,7 +284,9 @@ class View:
     def _prune(self, partition: Partition) -> None:
         side = self._sides[partition]
         if side.rivals:
+            before = len(side.rivals)
             side.drop_before(self._floor(partition))
+            self._kept -= before - len(side.rivals)
 
     def _floor(self, partition: Partition) -> int:
         """Rivals before this offset matter no more; what is applied is never before the base."""
@@ -251,11 +297,15 @@ class View:
         side = self._sides[partition]
         if not side.unsorted:
             return
-        now, floor = monotonic(), self._floor(partition)
+        now, floor, many = monotonic(), self._floor(partition), self._kept > _FEW
+        before = len(side.rivals) + len(side.unsorted)
         for message in side.unsorted:
             if (message.offset() or 0) >= floor and not self._is_own(message):
+                if many:
+                    message.set_value(None)
                 side.add(message, now)
         side.unsorted.clear()
+        self._kept += len(side.rivals) - before
         if side.rivals and side.rivals[-1].seen_at == now:
             self._note_writer(side.rivals[-1])
 
@@ -277,10 +327,12 @@ class View:
         side = self._sides[partition]
         if [message.offset() for message in side.unsorted] == own:
             side.unsorted.clear()
+            self._kept -= len(own)
             return True
         ours, before = set(own), len(side.unsorted)
         side.unsorted = [it for it in side.unsorted if it.offset() not in ours]
         found = before - len(side.unsorted)
+        self._kept -= found
         self._sort(partition)
         return found == len(own)
 

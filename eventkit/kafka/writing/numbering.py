@@ -50,6 +50,7 @@ class Numbered(NamedTuple):
         contended: to wait until what rivals propose is decided.
         early: to wait until what they would follow or conflict with is in the index.
         ahead: to wait until the index is as far as the log is now.
+        behind: to wait until the index is not so far behind the log any more.
         finished: those with an outcome; nothing of them is written.
     """
 
@@ -57,6 +58,7 @@ class Numbered(NamedTuple):
     contended: list[Waiting]
     early: list[Waiting]
     ahead: list[Waiting]
+    behind: list[Waiting]
     finished: list[tuple[Waiting, Appended | EventkitError]]
 
 
@@ -88,7 +90,9 @@ class Numbering:
         Raises:
             StoreUnavailable: the brokers do not say how far the log goes.
         """
-        numbered = Numbered([], self._view.undecided(group), [], [], [])
+        behind = self._view.behind
+        some = [it for it in group if it.partition not in behind] if behind else group
+        numbered = Numbered([], self._view.undecided(some), [], [], [], [])
         contended = set(numbered.contended)
         chained = self._in_flight.heads()
         ids = {it for waiting in self._in_flight.pending() for it in waiting.event_ids}
@@ -103,6 +107,8 @@ class Numbering:
                 numbered.finished.append((it, outcome))
             elif it.deadline <= now:
                 numbered.finished.append((it, self._too_late(it)))
+            elif it.partition in behind:
+                numbered.behind.append(it)
             elif it.given and not ids.isdisjoint(it.event_ids):
                 numbered.early.append(it)
             elif it not in contended:
@@ -119,6 +125,8 @@ class Numbering:
         """Nothing was written, unless a broker commits yet what was withdrawn."""
         if it.last_offset >= self._view.applied[it.partition]:
             return withdrawn(it)
+        if it.partition in self._view.behind:
+            return too_late("the index of this host is far behind the log")
         return too_late()
 
     def _place(self, it: Waiting, head: int, chained: dict[str, int], numbered: Numbered) -> None:

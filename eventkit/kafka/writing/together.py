@@ -220,7 +220,7 @@ class Together:
         elif len(told) == len(whole.parts):
             finish(numbered.finished)
         elif len(told) + len(numbered.proposals) < len(whole.parts):
-            self._tools.waiting.park([whole], _LOOK_AGAIN)
+            self._tools.waiting.park([whole], _PAUSE if numbered.behind else _LOOK_AGAIN)
         else:
             return [it for it in told if isinstance(it, Appended)]
         return None

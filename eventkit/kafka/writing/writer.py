@@ -241,6 +241,7 @@ class Writer:
         finish(numbered.finished)
         self._list.keep_hot(numbered.contended)
         self._list.park([*numbered.early, *numbered.ahead])
+        self._list.park(numbered.behind, _PAUSE)
         if numbered.contended and not numbered.proposals:
             # Else this thread would look again and again until the rival is decided.
             self._view.wait(
@@ -304,7 +305,7 @@ class Writer:
         """The appends that a rival came before, once all our records were met in the log."""
         ends = {partition: offsets[-1] + 1 for partition, offsets in own.items()}
         deadline = monotonic() + self._transactions.step
-        if not self._view.wait(lambda: self._view.has_seen(ends), deadline):
+        if not self._view.wait_until_seen(ends, deadline):
             raise NotTaken("our own records were not met in the log in time")
         if not self._view.read_back(own):
             raise NotTaken("records that the broker took are missing in the log")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -13,9 +14,16 @@ from eventkit.cli.failures import Exit
 from eventkit.cli.options import Json
 from eventkit.cli.output import compact, complain, instant, say, say_json, show_table
 from eventkit.cli.session import BrowsableStore, Session, session_of
-from eventkit.errors import CodecError, InvalidAggregateId, StoreCorrupted
+from eventkit.errors import (
+    CodecError,
+    InvalidAggregateId,
+    ProjectionError,
+    ReadModelError,
+    StoreCorrupted,
+)
 from eventkit.projection import DeadLetter, DeadLetters, ReadModels, Retried
-from eventkit.projection.dead_letters import dead_letters, find_dead_letter
+from eventkit.projection.checkpoints import ALL_VERSIONS
+from eventkit.projection.dead_letters import EventsMissing, dead_letters, find_dead_letter
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -104,11 +112,13 @@ def retry(
     Example: eventkit --app projections.permits dead-letters retry
     """
     session = session_of(context)
-    done: dict[str, Retried] = {}
+    done = _Done()
     with _opened(session) as (store, models):
+        if not numbers:
+            done.left.extend(_of_other_versions(session, models))
         for name, aggregates in _wanted(session, store, models, numbers).items():
             letters = DeadLetters(session.app.projection(name), store, models)
-            done[name] = letters.retry(aggregates)
+            done.take(name, partial(letters.retry, aggregates))
     _report(done, as_json=as_json)
 
 
@@ -133,8 +143,9 @@ def discard(
     with _opened(session) as (store, models):
         name = find_dead_letter(models, number).projection
         letters = DeadLetters(session.app.projection(name), store, models)
-        done = letters.discard(number, reason)
-    _report({name: done}, as_json=as_json)
+        done = _Done()
+        done.take(name, partial(letters.discard, number, reason))
+    _report(done, as_json=as_json)
 
 
 @contextmanager
@@ -148,8 +159,12 @@ def _wanted(
 ) -> Mapping[str, Sequence[str] | None]:
     """The aggregates to retry by projection; None for all of one."""
     if not numbers:
-        parked = {it.projection for it in dead_letters(models) if it.state != "discarded"}
-        return {it.name: None for it in session.app.projections if it.name in parked}
+        parked = _parked_by_version(models)
+        return {
+            it.name: None
+            for it in session.app.projections
+            if parked[it.name, it.version] or parked[it.name, ALL_VERSIONS]
+        }
     wanted: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for number in numbers:
         name = find_dead_letter(models, number).projection
@@ -158,9 +173,45 @@ def _wanted(
     return {name: list(aggregates) for name, aggregates in wanted.items()}
 
 
-def _report(done: Mapping[str, Retried], *, as_json: bool) -> None:
+def _of_other_versions(session: Session, models: ReadModels) -> Iterator[str]:
+    """What is parked that another version of the app's code has to retry."""
+    versions = {it.name: it.version for it in session.app.projections}
+    for (name, version), count in sorted(_parked_by_version(models).items()):
+        if name in versions and version not in {versions[name], ALL_VERSIONS}:
+            yield (
+                f"{name}: {count:,} parked events are of version {version}, this code is version "
+                f"{versions[name]}; the code of version {version} retries them"
+            )
+
+
+def _parked_by_version(models: ReadModels) -> Counter[tuple[str, int]]:
+    letters = dead_letters(models)
+    return Counter((it.projection, it.version) for it in letters if it.state != "discarded")
+
+
+class _Done:
+    """What came of a command, by projection, and what it had to leave as it was."""
+
+    def __init__(self) -> None:
+        self.retried: dict[str, Retried] = {}
+        self.left: list[str] = []
+
+    def take(self, name: str, attempt: Callable[[], Retried]) -> None:
+        """Retry the events of one projection; what hinders it hinders no other."""
+        try:
+            self.retried[name] = attempt()
+        except ReadModelError:
+            raise
+        except EventsMissing as error:
+            self.retried[name] = error.retried
+            self.left.append(f"{name}: {error}")
+        except ProjectionError as error:
+            self.left.append(str(error))
+
+
+def _report(done: _Done, *, as_json: bool) -> None:
     """Say what came of it; failures make the exit code."""
-    for name, (applied, failed, left) in done.items():
+    for name, (applied, failed, left) in done.retried.items():
         if as_json:
             numbers = [letter.number for letter in failed]
             say_json({"name": name, "applied": applied, "failed": numbers, "parked": left})
@@ -171,9 +222,11 @@ def _report(done: Mapping[str, Retried], *, as_json: bool) -> None:
                 f"{name}: dead letter {letter.number}, {letter.aggregate_id} version "
                 f"{letter.aggregate_version}, failed again: {letter.error}"
             )
-    if not done and not as_json:
+    for reason in done.left:
+        complain(reason)
+    if not done.retried and not done.left and not as_json:
         complain("no event is parked", label="")
-    if any(retried.failed for retried in done.values()):
+    if done.left or any(retried.failed for retried in done.retried.values()):
         raise typer.Exit(Exit.DATA)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, get_args
 
 from eventkit.errors import DeadLetterNotFound, InvalidInput, ProjectionError
-from eventkit.projection.dead_letters_retry import HandlerRetry
+from eventkit.projection.checkpoints import ALL_VERSIONS
+from eventkit.projection.dead_letters_retry import HandlerRetry, NotInLog
 from eventkit.projection.dead_letters_table import (
     DeadLetter,
     Kind,
+    Letters,
     count_parked,
     find_letter,
     find_letters,
@@ -19,6 +21,9 @@ from eventkit.projection.projection import Projection
 from eventkit.projection.read_models import ReadModels
 from eventkit.projection.source import source_of
 from eventkit.store import EventStore
+
+_TOLD = 5
+"""Aggregates whose events are missing that a message names; in the wrong store all are."""
 
 
 class Retried(NamedTuple):
@@ -31,6 +36,23 @@ class Retried(NamedTuple):
     applied: int
     failed: tuple[DeadLetter, ...]
     parked: int
+
+
+class EventsMissing(ProjectionError):
+    """Some aggregates were not retried, or not to their end: an event is not in the log.
+
+    Parameters:
+        missing: of each, why.
+        retried: what came of the others.
+    """
+
+    def __init__(self, missing: Sequence[NotInLog], retried: Retried) -> None:
+        self.missing = tuple(it.letter for it in missing)
+        self.retried = retried
+        told = [str(it) for it in missing[:_TOLD]]
+        if len(missing) > _TOLD:
+            told.append(f"and the events of {len(missing) - _TOLD:,} aggregates more")
+        super().__init__("\n".join(told))
 
 
 class DeadLetters:
@@ -54,30 +76,41 @@ class DeadLetters:
     def retry(self, aggregates: Iterable[str] | None = None) -> Retried:
         """Read parked events again and apply them with today's code, each aggregate's in order.
 
-        An event that fails again stays, with those behind it; the other aggregates go on. Workers
-        may run meanwhile.
+        An event that fails again stays, with those behind it; the other aggregates go on, also
+        where one is not in the log. Workers may run meanwhile.
 
         Parameters:
             aggregates: ids; all that have parked events unless given.
 
         Raises:
             RebuildNeeded: the tables are not those of today's code.
-            ProjectionError: an event is not in this store.
+            EventsMissing: events are not in this store; what could be retried was.
             ReadModelError: the database cannot be used.
         """
         if not self._parked():
             return Retried(0, (), 0)
-        applied, failed = 0, []
+        applied = 0
+        failed: list[DeadLetter] = []
+        missing: list[NotInLog] = []
         wanted = None if aggregates is None else list(aggregates)
         for kind in get_args(Kind):
+            parked = self._open(kind)
+            if not parked:
+                continue
             retry = self._retry_of(kind)
-            with self._models.connect() as connection:
-                parked = retry.letters.open_aggregates(connection)
             for aggregate_id in parked if wanted is None else wanted:
-                some, letter = retry.retry(aggregate_id)
+                try:
+                    some, letter = retry.retry(aggregate_id)
+                except NotInLog as error:
+                    applied += error.applied
+                    missing.append(error)
+                    continue
                 applied += some
                 failed += [letter] if letter is not None else []
-        return Retried(applied, tuple(failed), self._parked())
+        done = Retried(applied, tuple(failed), self._parked())
+        if missing:
+            raise EventsMissing(missing, done)
+        return done
 
     def discard(self, number: int, reason: str) -> Retried:
         """Give an event up; later events of its aggregate, if they waited for it, are applied.
@@ -129,6 +162,12 @@ class DeadLetters:
     def _retry_of(self, kind: Kind) -> HandlerRetry | EffectRetry:
         retry = HandlerRetry if kind == "handler" else EffectRetry
         return retry(self._projection, self._source, self._models)
+
+    def _open(self, kind: Kind) -> list[str]:
+        """The aggregates with parked events that this code can deal with."""
+        version = ALL_VERSIONS if kind == "effect" else self._projection.version
+        with self._models.connect() as connection:
+            return Letters(self._projection.name, version, kind).open_aggregates(connection)
 
     def _parked(self) -> int:
         if not self._models.exists():

@@ -52,6 +52,25 @@ class Outcome(NamedTuple):
     failed: DeadLetter | None
 
 
+class NotInLog(ProjectionError):
+    """An event that a letter points at is not in the log.
+
+    Parameters:
+        letter: which.
+        applied: how many of its aggregate, in front of it, were applied by this retry.
+    """
+
+    def __init__(self, letter: DeadLetter, applied: int = 0) -> None:
+        self.letter = letter
+        self.applied = applied
+        super().__init__(
+            f"dead letter {letter.number} points at {letter.aggregate_id} version "
+            f"{letter.aggregate_version} at {letter.position}, which is not in this store. Is it "
+            "the store that the projection was built from? If the event is gone for good, give it "
+            f"up: eventkit dead-letters discard {letter.number} --reason ..."
+        )
+
+
 class HandlerRetry:
     """Applies parked events to the read model.
 
@@ -77,12 +96,15 @@ class HandlerRetry:
         """Apply the parked events of an aggregate in order, up to one that fails again.
 
         Raises:
-            ProjectionError: an event is not in the log; nothing was changed.
+            NotInLog: an event is not in the log; those before it are applied.
             ReadModelError: the database cannot be written.
         """
         applied = 0
         while True:
-            some, failed = self._patience(lambda: self._retry_some(aggregate_id))
+            try:
+                some, failed = self._patience(lambda: self._retry_some(aggregate_id))
+            except NotInLog as error:
+                raise NotInLog(error.letter, applied) from None
             applied += some
             if failed is not None or some == 0:
                 return Outcome(applied, failed)
@@ -93,7 +115,12 @@ class HandlerRetry:
             done: list[int] = []
             failed: DeadLetter | None = None
             for letter in waiting:
-                error = self._handle(connection, letter)
+                try:
+                    error = self._handle(connection, letter)
+                except NotInLog:
+                    if not done:
+                        raise
+                    break  # what was done is written; the next attempt meets it first
                 if error is not None:
                     self.letters.failed_again(connection, letter.number, failure_of(error, 1))
                     failed = find_letter(connection, letter.number)
@@ -135,7 +162,7 @@ class PointedAt:
         """The event, which may be an `UnreadableEvent`; None where today's code does not handle it.
 
         Raises:
-            ProjectionError: it is not in this log.
+            NotInLog: it is not in this log.
         """
         types, categories = self._wanted.types, self._wanted.categories
         if types is not None and letter.event_type not in types:
@@ -147,11 +174,7 @@ class PointedAt:
         for recorded in page.events:
             if _is_that(recorded, letter):
                 return recorded
-        raise ProjectionError(
-            f"dead letter {letter.number} points at {letter.aggregate_id} version "
-            f"{letter.aggregate_version} at {letter.position}, which is not in this store; nothing "
-            "was changed. Is it the store that the projection was built from?"
-        )
+        raise NotInLog(letter)
 
 
 def _is_that(recorded: RecordedEvent, letter: DeadLetter) -> bool:

@@ -225,12 +225,73 @@ def test_another_version_of_the_code_cannot_retry(
     assert "is of presence version 1, this code is presence version 2" in told.err
 
 
+def test_what_another_version_has_to_retry_is_told(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poisoned.Presence, "version", 2)
+    told = cli("dead-letters", "retry")
+    assert (told.code, told.out) == (1, "")
+    assert told.err == (
+        "error: presence: 3 parked events are of version 1, this code is version 2; the code of "
+        "version 1 retries them\n"
+    )
+    assert len(parked(cli)) == 3
+    cli("projection", "rebuild", "presence", "--beside")
+    assert len(parked(cli)) == 6
+    monkeypatch.setattr(poisoned, "BROKEN", set())
+    told = cli("dead-letters", "retry")
+    assert (told.code, told.out) == (1, "presence: 3 events applied, 0 are parked\n")
+    assert "presence: 3 parked events are of version 1, this code is version 2" in told.err
+    monkeypatch.setattr(poisoned.Presence, "version", 1)
+    told = cli("dead-letters", "retry")
+    assert (told.code, told.out) == (0, "presence: 3 events applied, 0 are parked\n")
+
+
 def test_the_wrong_store_is_noticed(cli: Cli, tmp_path: Path) -> None:
     other = Cli(tmp_path / "other", app="tests.acceptance.poisoned")
     other.folder.mkdir()
     other("import", other.file("log.jsonl", [event(50 + n) for n in range(9)]))
     url = f"sqlite:///{cli.folder}/events-read-models.db"
     told = other("--read-models", url, "dead-letters", "retry")
-    assert told.code == 1
-    assert "which is not in this store; nothing was changed" in told.err
+    assert (told.code, told.out) == (1, "presence: 0 events applied, 3 are parked\n")
+    assert "guest-2 version 1 at events/0/3, which is not in this store" in told.err
     assert len(parked(cli)) == 3
+
+
+def test_an_event_that_is_gone_stops_no_other_and_can_be_given_up(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poisoned, "BROKEN", set())
+    damage(cli, "DELETE FROM events WHERE aggregate_id = 'guest-2' AND version = 1")
+    number = parked(cli)[0][0]
+    told = cli("dead-letters", "retry")
+    assert (told.code, told.out) == (1, "presence: 1 events applied, 2 are parked\n")
+    assert f"eventkit dead-letters discard {number} --reason" in told.err
+    assert {it[1] for it in parked(cli)} == {"guest-2"}
+    told = cli("dead-letters", "discard", str(number), "--reason", "gone")
+    assert (told.code, told.out) == (0, "presence: 1 events applied, 0 are parked\n")
+
+
+def test_a_discard_with_another_event_gone_behind_it_tells_both(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poisoned, "BROKEN", set())
+    damage(cli, "DELETE FROM events WHERE aggregate_id = 'guest-2'")
+    first = next(it[0] for it in parked(cli) if it[1:3] == ("guest-2", 1))
+    behind = next(it[0] for it in parked(cli) if it[1:3] == ("guest-2", 2))
+    told = cli("dead-letters", "discard", str(first), "--reason", "gone")
+    assert (told.code, told.out) == (1, "presence: 0 events applied, 2 are parked\n")
+    assert f"eventkit dead-letters discard {behind} --reason" in told.err
+    assert first not in [it[0] for it in parked(cli)]
+
+
+def test_a_projection_that_cannot_be_retried_hinders_no_other(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = Cli(cli.folder, app="tests.acceptance.poisoned_twice")
+    assert both("projection", "run", "visits").code == 1
+    monkeypatch.setattr(poisoned, "BROKEN", set())
+    told = both("dead-letters", "retry")
+    assert (told.code, told.out) == (1, "visits: 3 events applied, 0 are parked\n")
+    assert "projection presence: " in told.err
+    assert "rebuild it" in told.err

@@ -1,8 +1,10 @@
 """Parked events: tried again in order, or given up, while workers run."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -13,9 +15,19 @@ from eventkit.errors import (
     InvalidInput,
     ProjectionError,
 )
-from eventkit.projection import DeadLetters, Projection, ReadModels, Runner, Transaction, on, worker
+from eventkit.projection import (
+    DeadLetters,
+    Projection,
+    ReadModels,
+    Runner,
+    Transaction,
+    effect,
+    on,
+    worker,
+)
 from eventkit.projection import dead_letters_retry as retrying
 from eventkit.projection import failures as failing
+from eventkit.projection.dead_letters import EventsMissing
 from eventkit.projection.partition import Partition
 from eventkit.projection.source import SqliteSource
 from eventkit.sqlite import SqliteStore
@@ -228,6 +240,68 @@ def test_an_event_that_todays_code_does_not_handle_needs_nothing(
     before = actual(models)
     assert DeadLetters(Openings(), store, models).retry().applied == 13
     assert actual(models) == before
+
+
+def gone(store: SqliteStore, *places: tuple[str, int]) -> None:
+    """Take events out of the log, behind its guards."""
+    with closing(sqlite3.connect(store._path, isolation_level=None)) as connection:
+        guards = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        for (name,) in guards.fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        for place in places:
+            connection.execute("DELETE FROM events WHERE (aggregate_id, version) = (?, ?)", place)
+
+
+@pytest.mark.usefixtures("parked")
+def test_an_event_that_is_not_in_the_log_holds_back_its_own_aggregate_alone(
+    store: SqliteStore, models: ReadModels
+) -> None:
+    gone(store, ("account-3", 5))
+    dead_letters = DeadLetters(Balances(), store, models)
+    with pytest.raises(EventsMissing, match=r"discard \d+ --reason") as caught:
+        dead_letters.retry()
+    assert caught.value.retried == (2 + 6, (), 5)
+    (missing,) = caught.value.missing
+    assert (missing.aggregate_id, missing.aggregate_version) == ("account-3", 5)
+    assert places(models) == [("account-3", version, "waiting") for version in range(5, 10)]
+    assert versions(models, "account-3") == [2, 3, 4]
+    assert dead_letters.discard(missing.number, "it is gone") == (4, (), 0)
+    assert versions(models, "account-3") == [2, 3, 4, *range(6, 10)]
+
+
+def test_where_the_events_of_many_are_missing_a_few_are_named(
+    store: SqliteStore, models: ReadModels
+) -> None:
+    fill(store, accounts=9)
+    Runner(poisoned(*((f"account-{it}", 9) for it in range(9))), store, models).run()
+    gone(store, *((f"account-{it}", 9) for it in range(9)))
+    with pytest.raises(EventsMissing, match="and the events of 4 aggregates more") as caught:
+        DeadLetters(Balances(), store, models).retry()
+    assert (str(caught.value).count("--reason"), len(caught.value.missing)) == (5, 9)
+
+
+def test_effects_are_retried_while_the_tables_are_of_another_version(
+    store: SqliteStore, models: ReadModels
+) -> None:
+    sent: list[int] = []
+    broken = [True]
+
+    class Sending(Balances):
+        @effect(Deposited)
+        def send(self, recorded: RecordedEvent) -> None:
+            if broken:
+                raise ValueError
+            sent.append(recorded.version)
+
+    class Second(Sending):
+        version = 2
+
+    Runner(Sending(), store, models).run()
+    fill(store, accounts=1)
+    Runner(Sending(), store, models).run()
+    broken.clear()
+    assert DeadLetters(Second(), store, models).retry().parked == 0
+    assert sent == [2, 4, 6, 8]
 
 
 def test_without_parked_events_a_retry_does_nothing(store: SqliteStore, models: ReadModels) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from eventkit.projection.checkpoints import ALL_VERSIONS, effect_checkpoints
-from eventkit.projection.dead_letters_retry import Outcome, PointedAt, partition_of
+from eventkit.projection.dead_letters_retry import NotInLog, Outcome, PointedAt, partition_of
 from eventkit.projection.dead_letters_table import DeadLetter, Failure, Letters, find_letter
 from eventkit.projection.effects import Calls
 from eventkit.projection.patience import Patience
@@ -51,7 +51,10 @@ class EffectRetry:
             if self._is_given_up(letter):
                 self._patience(lambda: self._give_up(letter))  # noqa: B023 - called at once
                 continue
-            failure = self._run(letter)
+            try:
+                failure = self._run(letter)
+            except NotInLog:
+                raise NotInLog(letter, done) from None
             if failure is not None:
                 return Outcome(done, self._patience(lambda: self._note(letter, failure)))  # noqa: B023
             self._patience(lambda: self._remove(letter))  # noqa: B023 - called at once

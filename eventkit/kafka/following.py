@@ -30,6 +30,7 @@ from eventkit.kafka.indexfile import (
 )
 from eventkit.kafka.inflight import InFlight, Waiting
 from eventkit.kafka.locks import FollowerLock
+from eventkit.kafka.names import Names
 from eventkit.kafka.rule import Home
 from eventkit.kafka.tails import Tail
 from eventkit.kafka.view import View
@@ -264,15 +265,14 @@ class Following:
 
         Stores that were opened later read them from this index, so whoever follows follows them.
         """
-        (topic, _), home = next(iter(self._homes.items()), (("", 0), None))
-        suffix = ".events"
-        prefix = topic.removesuffix(suffix).removesuffix(home.category) if home else ""
+        names = Names.of_registry(self._log_id.cluster)  # there may have been no topic
         counts = Counter(topic for topic, _ in indexed)
         return {
-            (topic, part): Home(topic.removeprefix(prefix).removesuffix(suffix), part, count)
+            (topic, part): Home(category, part, count)
             for topic, count in counts.items()
+            if (category := names.category_of(topic)) is not None
             for part in range(count)
-            if home and (topic, part) not in self._homes
+            if (topic, part) not in self._homes
         }
 
     def _watch(self) -> None:

@@ -92,7 +92,7 @@ class LogId(NamedTuple):
     topic may be deleted and made anew.
 
     Parameters:
-        cluster: id of the Kafka cluster, and what else the log depends on.
+        cluster: the name of the registry, which tells logs of one cluster apart.
         topics: the ids of the topics of events.
     """
 

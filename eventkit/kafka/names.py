@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 _EVENTS, _SNAPSHOTS, _REGISTRY = ".events", ".snapshots", "eventkit.schemas"
 
@@ -15,6 +15,11 @@ class Names(NamedTuple):
     """
 
     prefix: str = ""
+
+    @classmethod
+    def of_registry(cls, registry: str) -> Self:
+        """The names in the log whose registry is called so."""
+        return cls(registry.removesuffix(_REGISTRY))
 
     @property
     def registry(self) -> str:

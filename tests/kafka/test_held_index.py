@@ -1,12 +1,13 @@
 """A follower that is frozen while it writes the index: its lock stays, the index stands still."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
+from uuid import uuid4
 
 import pytest
 
@@ -80,3 +81,32 @@ def test_who_takes_over_follows_categories_that_were_made_after_it_was_opened(
         with open_kafka() as other:
             assert other.append("late-1", moves("b"), 1).version == 2
             assert versions(other.get_events("late-1")) == [1, 2]
+
+
+@pytest.fixture
+def no_topics(cluster: Cluster) -> Iterator[Names]:
+    """A log that has nothing yet."""
+    names = Names(f"{uuid4().hex}.")
+    yield names
+    found = cluster.admin.list_topics(timeout=SECONDS).topics
+    cluster.admin.delete_topics([it for it in found if it.startswith(names.prefix)])
+
+
+def test_who_was_opened_before_there_were_topics_follows_them_for_all_others(
+    no_topics: Names, kafka_address: str, tmp_path: Path
+) -> None:
+    settings, prefix = KafkaSettings(kafka_address, QUICK), no_topics.prefix
+    shared = partial(KafkaStore, settings, index=tmp_path / "index.db", prefix=prefix)
+
+    def read() -> list[int]:
+        with shared() as third:
+            return versions(third.get_events("late-1"))
+
+    with ThreadPoolExecutor() as pool, shared() as early:  # whose end ends one that waits for it
+        Topics(Cluster(settings), no_topics).create("late", 2, 1)
+        with shared() as knows:
+            awaited(lambda: knows._following.is_follower)
+        awaited(lambda: early._following.is_follower)
+        with KafkaStore(settings, index=tmp_path / "elsewhere.db", prefix=prefix) as elsewhere:
+            elsewhere.append("late-1", moves("a"))
+        assert pool.submit(read).result(5) == [1]

@@ -178,7 +178,6 @@ class CommittedTail(Tail):
         while True:
             try:
                 self._index.apply(batch.rows, batch.progress)
-                self._beat()
             except StoreCorrupted:
                 raise
             except StoreError as error:
@@ -187,6 +186,7 @@ class CommittedTail(Tail):
                     raise
             else:
                 break
+        self._beat()  # before anybody is told: it also looks whether the file is still there
         for (topic, part), (reason, records) in batch.rejected:
             self.rejected += 1
             log.error("%s/%d/%d was skipped: %s", topic, part, records[0].offset, reason)

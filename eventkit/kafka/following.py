@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -25,13 +26,14 @@ from eventkit.kafka.indexfile import (
     connect_index,
     delete_index,
     is_index,
+    make_tables,
     progress_of,
-    remake,
 )
 from eventkit.kafka.inflight import InFlight, Waiting
 from eventkit.kafka.locks import FollowerLock
 from eventkit.kafka.names import Names
 from eventkit.kafka.rule import Home
+from eventkit.kafka.samefile import SameFile
 from eventkit.kafka.tails import Tail
 from eventkit.kafka.view import View
 from eventkit.sqlite.failures import translated
@@ -81,6 +83,7 @@ class Following:
         self._in_flight = InFlight("")
         self._stop = threading.Event()
         self._tail: CommittedTail | None = None
+        self._file = SameFile(path, timeout)
         self._lock = FollowerLock(path)
         self._following = self._has_lock = False
         self._patience = 0.0
@@ -97,23 +100,55 @@ class Following:
         deadline = monotonic() + self._timeout
         while True:
             if self._following or self._take_lock():
-                connection = self._open_or_make()
-            else:
-                connection = self._connect()
-            with closing(connection), translated(str(self._path)):
-                if is_index(connection, self._log_id):
-                    if not self._homes.keys() <= progress_of(connection).keys():
-                        add_partitions(connection, self._log_id, self._homes)
-                    self._partitions = Partitions(
-                        connection, {part: home.category for part, home in self._homes.items()}
-                    )
-                    return self._partitions
+                self._make()
+            connection = self._file.hold()
+            if connection is not None and self._is_index(connection):
+                break
             if monotonic() > deadline:
                 raise StoreUnavailable(
                     f"the index {self._path} is of another log, and in use. Give each log an index "
                     "file of its own."
+                    if connection is not None
+                    else f"the index {self._path} is not there, and a process that holds its lock "
+                    "file does not make it. Find that process and end it."
                 )
             sleep(_IDLE)
+        with translated(str(self._path)):
+            if not self._homes.keys() <= progress_of(connection).keys():
+                add_partitions(connection, self._log_id, self._homes)
+            self._partitions = Partitions(
+                connection, {part: home.category for part, home in self._homes.items()}
+            )
+        return self._partitions
+
+    def _make(self) -> None:
+        """See that there is a sound index of this log.
+
+        Only the holder of the lock may, and only before it reads: whatever else is there is
+        replaced by a new file, so that those who use the old one can tell. That the lock file is
+        there says whose the file is, even if nothing in it can be read.
+        """
+        existing = partial(connect_index, self._path, timeout=self._timeout)
+        if self._path.exists():
+            if self._is_sound(existing):
+                return
+            log.warning("%s is damaged or of another log, and is built again", self._path)
+        delete_index(self._path)
+        with closing(existing(create=True)) as connection, translated(str(self._path)):
+            make_tables(connection, self._log_id)
+
+    def _is_sound(self, connect: Callable[[], sqlite3.Connection]) -> bool:
+        try:
+            with closing(connect()) as connection:
+                return self._is_index(connection)
+        except (StoreCorrupted, NotAnEventStore) as error:
+            if isinstance(error, NotAnEventStore) and error.__cause__ is None:
+                raise
+            return False
+
+    def _is_index(self, connection: sqlite3.Connection) -> bool:
+        with translated(str(self._path)):
+            return is_index(connection, self._log_id)
 
     def _take_lock(self) -> bool:
         """Follow, if nobody does."""
@@ -132,6 +167,7 @@ class Following:
         return True
 
     def _beat(self) -> None:
+        self._look_around()
         self._lock.beat()
         if not self._has_lock:
             self._has_lock = self._lock.take()
@@ -139,7 +175,7 @@ class Following:
     @property
     def applied(self) -> dict[Partition, int]:
         """How far the index has come."""
-        with closing(self._connect()) as connection:
+        with closing(self.connect()) as connection:
             progress = progress_of(connection)
         return {partition: progress[partition].decided for partition in self._homes}
 
@@ -165,6 +201,7 @@ class Following:
         self.stop()
         if self._thread.is_alive():
             self._thread.join()
+        self._file.close()
         self._lock.close()
 
     @property
@@ -172,34 +209,26 @@ class Following:
         """Whether it is this store that follows the log."""
         return self._following
 
-    def _open_or_make(self) -> sqlite3.Connection:
-        """A connection to the index, which is made anew where it is damaged or another log's.
+    def connect(self) -> sqlite3.Connection:
+        """One more connection to the index that was prepared, never to another file.
 
-        Only the holder of the lock may. That the lock file is there says whose the file is, even
-        if nothing in it can be read.
+        Raises:
+            StoreUnavailable: it was deleted or replaced.
         """
-        try:
-            return self._open()
-        except (StoreCorrupted, NotAnEventStore) as error:
-            if isinstance(error, NotAnEventStore) and error.__cause__ is None:
-                raise
-            log.warning("the index %s is damaged and is built again from Kafka", self._path)
-            delete_index(self._path)
-            return self._open()
+        return self._file.connect()
 
-    def _open(self) -> sqlite3.Connection:
-        connection = self._connect()
-        try:
-            with translated(str(self._path)):
-                if not is_index(connection, self._log_id):
-                    remake(connection, self._log_id)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    def check(self) -> None:
+        """See that the index was there when it was looked at last; costs nothing.
 
-    def _connect(self) -> sqlite3.Connection:
-        return connect_index(self._path, timeout=self._timeout)
+        Raises:
+            StoreUnavailable: it was not.
+        """
+        self._file.check_known()
+
+    def _look_around(self) -> None:
+        """See that the index and its lock are the files that others find."""
+        self._file.is_lost = self._file.is_lost or not self._lock.is_in_place()
+        self._file.check()
 
     def _work(self) -> None:
         try:
@@ -214,6 +243,8 @@ class Following:
         except BaseException as error:  # noqa: BLE001 - told to all who wait
             log.error("the log is not followed any more: %s", error)  # noqa: TRY400 - it is told
             self._view.fail(error)
+            self._following = self._has_lock = False
+            self._lock.release()
 
     def _give_way(self, error: StoreBusy) -> None:
         """Try again later: whoever is frozen may have been so in the middle of writing the index.
@@ -225,7 +256,13 @@ class Following:
         self._lock.release()
 
     def _follow(self) -> None:
-        with closing(self._open_or_make()) as connection, closing(self._connect()) as lookup:
+        if not self._is_sound(self.connect):
+            # Readers of this store have that file open: the next store that opens makes it anew.
+            raise StoreUnavailable(
+                f"the index {self._path} is damaged. Close the store and open it again: then the "
+                "index is built again from Kafka."
+            )
+        with closing(self.connect()) as connection, closing(self.connect()) as lookup:
             index = IndexWriter(connection, lookup, str(self._path), self._log_id, self._homes)
             homes = {**self._homes, **self._later_homes(index.progress())}
             tail = CommittedTail(
@@ -276,9 +313,10 @@ class Following:
         }
 
     def _watch(self) -> None:
-        with closing(self._connect()) as connection:
+        with closing(self.connect()) as connection:
             seen = -1
             while not self._stop.is_set():
+                self._look_around()
                 with translated(str(self._path)):
                     (version,) = connection.execute("PRAGMA data_version").fetchone()
                     if version != seen or self._in_flight:

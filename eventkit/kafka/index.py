@@ -1,7 +1,8 @@
 """The index: a local copy of the log in SQLite, which makes reads by aggregate fast.
 
-It can be thrown away at any time: Kafka has all of it. Its rows are those of the embedded store, in
-stretches: a row's position is the number of its partition, then its offset there.
+It can be thrown away while no process uses it: Kafka has all of it. Its rows are those of the
+embedded store, in stretches: a row's position is the number of its partition, then its offset
+there.
 """
 
 from __future__ import annotations

@@ -127,14 +127,11 @@ def is_index(connection: sqlite3.Connection, log: LogId) -> bool:
     return all(log.topics.get(name, number) == number for name, number in indexed.items())
 
 
-def remake(connection: sqlite3.Connection, log: LogId) -> None:
-    """Make the file an empty index of a log, whatever an older index in it held."""
+def make_tables(connection: sqlite3.Connection, log: LogId) -> None:
+    """Make a new file the empty index of a log."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        for (name,) in names:
-            connection.execute(f'DROP TABLE "{name}"')
         for statement in _TABLES:
             connection.execute(statement)
         connection.execute("INSERT INTO log VALUES (?, 0)", (log.cluster,))
@@ -168,7 +165,11 @@ def add_partitions(
 
 
 def delete_index(path: Path) -> None:
-    """Delete the file and what SQLite keeps beside it."""
+    """Delete the file and what SQLite keeps beside it; of a link, what it leads to.
+
+    The file goes first: who finds the others by its name looks whether it is still there.
+    """
+    path = path.resolve()
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             path.with_name(path.name + suffix).unlink()
@@ -303,9 +304,9 @@ class IndexWriter:
                 self._connection.execute("ROLLBACK")
 
 
-def connect_index(path: Path, *, timeout: float) -> sqlite3.Connection:
-    """One more connection to an index."""
+def connect_index(path: Path, *, timeout: float, create: bool = False) -> sqlite3.Connection:
+    """One more connection to an index; only whoever makes the index may create its file."""
     with translated(str(path)):
-        connection = connect_file(path, timeout=timeout)
+        connection = connect_file(path, timeout=timeout, create=create)
         connection.execute("PRAGMA synchronous = NORMAL")
     return connection

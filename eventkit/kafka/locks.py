@@ -33,7 +33,7 @@ class FollowerLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.with_name(path.name + ".lock")
+        self.path = path.absolute().with_name(path.name + ".lock")
         try:
             _check_place(path, self.path)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -63,6 +63,14 @@ class FollowerLock:
     def silence(self) -> float:
         """Seconds since the last beat of whoever follows."""
         return time() - os.fstat(self._file).st_mtime
+
+    def is_in_place(self) -> bool:
+        """Whether the lock file is still there: who finds none makes another, and takes that."""
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            return not isinstance(error, (FileNotFoundError, NotADirectoryError))
+        return os.path.samestat(os.fstat(self._file), found)
 
     def release(self) -> None:
         """Let others have it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -24,7 +23,6 @@ from eventkit.kafka.ends import Ends
 from eventkit.kafka.folder import TemporaryFolder
 from eventkit.kafka.following import Following
 from eventkit.kafka.index import IndexReader, Partition
-from eventkit.kafka.indexfile import connect_index
 from eventkit.kafka.inflight import Call, InFlight, Waiting
 from eventkit.kafka.layout import layout_of
 from eventkit.kafka.murmur2 import partition_for
@@ -131,13 +129,13 @@ class KafkaStore(ReadsLog, Subscribes):
     def _open(self, on_catch_up: Callable[[CatchUp], None] | None) -> None:
         partitions = self._following.prepare()
         self._log = SqliteLog(
-            self._types, self._connect, self._check_usable, str(self._path),
+            self._types, self._following.connect, self._check_usable, str(self._path),
             layout=partitions, fetch_schema=self._fetch_schema,
         )  # fmt: skip
         self._schemas = Schemas(self._topics.registry, self._log.load_schema, self._save_schemas)
         self._snapshots = IndexSnapshots(
-            self._connect, self._log.reading, self._check_usable, self._log.codec, str(self._path),
-            self._layout,
+            self._following.connect, self._log.reading, self._check_usable, self._log.codec,
+            str(self._path), self._layout,
             SnapshotWriter(self._settings, self._layout.snapshots_of, self._schemas.ensure),
         )  # fmt: skip
         applied = self._following.applied
@@ -364,7 +362,7 @@ class KafkaStore(ReadsLog, Subscribes):
 
     def _save_schemas(self, schemas: Mapping[bytes, str]) -> None:
         """Keep schemas in the index too; the registry has them, so that this may be left out."""
-        connection = self._connect()
+        connection = self._following.connect()
         try:
             connection.execute("PRAGMA busy_timeout = 200")
             with suppress(StoreBusy), translated(str(self._path)):
@@ -382,14 +380,12 @@ class KafkaStore(ReadsLog, Subscribes):
                 f"the event store {self._where}",
                 "was opened before fork() and belongs to the parent process",
             )
-
-    def _connect(self) -> sqlite3.Connection:
-        return connect_index(self._path, timeout=_SQLITE_TIMEOUT)
+        self._following.check()
 
     def _snapshot_tail(self, follower: int) -> SnapshotTail:
         settings = self._settings.consumer("read_committed")
         return SnapshotTail(
-            settings, self._layout, self._connect(), follower, str(self._path),
+            settings, self._layout, self._following.connect(), follower, str(self._path),
             lambda error: LOGGER.warning("snapshots are not read from Kafka any more: %s", error),
         )  # fmt: skip
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 from eventkit.errors import NotAnEventStore, StoreCorrupted, StoreUnavailable
 from eventkit.sqlite.failures import translated
@@ -67,8 +69,10 @@ BEGIN SELECT RAISE(ABORT, 'schemas are append-only'); END;
 """
 
 
-def connect_file(path: Path | None, *, timeout: float) -> sqlite3.Connection:
+def connect_file(path: Path | None, *, timeout: float, create: bool = True) -> sqlite3.Connection:
     """A connection in autocommit mode; `path` None is a database in memory.
+
+    Without `create`, a file that is not there is an error.
 
     WAL lets readers and one writer of any number of processes go on side by side.
     `synchronous=FULL` makes a commit return only when it is on the disk: an acknowledged event
@@ -80,7 +84,8 @@ def connect_file(path: Path | None, *, timeout: float) -> sqlite3.Connection:
             f"brings {sqlite3.sqlite_version}. Use a newer Python."
         )
     connection = sqlite3.connect(
-        ":memory:" if path is None else path,
+        ":memory:" if path is None else path if create else _existing(path),
+        uri=not create,
         timeout=timeout,
         isolation_level=None,
         check_same_thread=False,
@@ -93,6 +98,10 @@ def connect_file(path: Path | None, *, timeout: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _existing(path: Path) -> str:
+    return f"file://{quote(os.fsencode(path.absolute()))}?mode=rw"
 
 
 def prepare(connection: sqlite3.Connection, path: Path, where: str, *, timeout: float) -> None:

@@ -10,7 +10,7 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from eventkit.kafka import following, tails
+from eventkit.kafka import following, samefile, tails
 from eventkit.kafka.indexfile import connect_index
 from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.store import KafkaStore
@@ -25,12 +25,13 @@ def die_in_time(_statement: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def connect(path: Path, *, timeout: float) -> sqlite3.Connection:
-    connection = connect_index(path, timeout=timeout)
+def connect(path: Path, *, timeout: float, create: bool = False) -> sqlite3.Connection:
+    connection = connect_index(path, timeout=timeout, create=create)
     connection.set_trace_callback(die_in_time)
     return connection
 
 
 tails._MOST = 7  # records in a batch
-setattr(following, "connect_index", connect)  # noqa: B010 - which mypy does not take for exported
+for module in (following, samefile):
+    setattr(module, "connect_index", connect)  # noqa: B010 - which mypy takes for not exported
 KafkaStore(KafkaSettings(address, QUICK), index=index, prefix=prefix).close()

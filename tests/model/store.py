@@ -13,7 +13,7 @@ from eventkit.events import Position
 from eventkit.kafka.following import Following
 from eventkit.kafka.heads import KnownHeads
 from eventkit.kafka.index import IndexReader, Partition, Partitions
-from eventkit.kafka.indexfile import LogId, add_partitions, remake
+from eventkit.kafka.indexfile import LogId, add_partitions, make_tables
 from eventkit.kafka.inflight import InFlight
 from eventkit.kafka.murmur2 import partition_for
 from eventkit.kafka.proposals import ProposalTail
@@ -42,7 +42,7 @@ def partition_of(aggregate_id: str) -> Partition:
 def _index(_: str) -> sqlite3.Connection:
     """Of all runs, one after the other: what SQLite has prepared is kept."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    remake(connection, _LOG)
+    make_tables(connection, _LOG)
     add_partitions(connection, _LOG, HOMES)
     return connection
 
@@ -177,9 +177,12 @@ class _Following(Following):
         self._stop = Event(scheduler)
         self._partitions = Partitions(host.connection, dict.fromkeys(HOMES, CATEGORY))
 
-    def _connect(self) -> sqlite3.Connection:
+    def connect(self) -> sqlite3.Connection:
         connection: sqlite3.Connection = self._connection
         return connection
+
+    def _look_around(self) -> None:
+        """There is no file."""
 
     @property
     def partitions(self) -> Partitions:

@@ -1,7 +1,5 @@
 """Many appends in one call: the writer gets them in parts, the caller hears of each."""
 
-import os
-
 import pytest
 
 from eventkit.errors import EventkitError, StoreBusy, StoreClosed
@@ -40,8 +38,10 @@ class Store(KafkaStore):
     """A store with a writer, and without Kafka."""
 
     def __init__(self, writer: Writer) -> None:
-        self._closed, self._process, self._where = False, os.getpid(), "kafka://nowhere"
         self._writer = writer  # type: ignore[assignment]
+
+    def _check_usable(self) -> None:
+        """It is open."""
 
     def _waiting(self, asked: Append) -> Waiting:
         return Waiting(asked.aggregate_id, ("task", 0), (), (), None, 0.0, given=False)

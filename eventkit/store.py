@@ -250,8 +250,10 @@ class EventStore(Protocol):
             ConcurrencyError: the aggregate is not at the expected version.
             DuplicateEventId: an id is taken by other content.
             InvalidInput, CodecError: this append cannot be written at all.
-            StoreBusy, StoreUnavailable: nothing was written; try again later.
-            OutcomeUnknown: it cannot be told; retry with the same event ids.
+            StoreBusy, StoreUnavailable: this call wrote nothing; try again later. That says
+                nothing of an earlier call with the same event ids whose outcome was not known.
+            OutcomeUnknown: it cannot be told; retry with the same event ids. A retry is told so as
+                well, while this store knows that an earlier call may take effect.
         """
 
     def append_each(self, appends: Sequence[Append]) -> list[Appended | EventkitError]:
@@ -275,7 +277,7 @@ class EventStore(Protocol):
         Raises:
             ConcurrencyError, DuplicateEventId: one of them cannot be; nothing of any was written.
             InvalidInput, CodecError: they cannot be written at all; see `check_together`.
-            StoreBusy, StoreUnavailable: nothing was written; try again later.
+            StoreBusy, StoreUnavailable: this call wrote nothing; try again later. See `append`.
             OutcomeUnknown: it cannot be told; retry. Its event ids are those of all, in order.
         """
 

@@ -24,7 +24,7 @@ class StoreClosed(StoreError):
 
 
 class StoreBusy(StoreError):
-    """Others kept the store busy for longer than the time-out; nothing was written."""
+    """Others kept the store busy for longer than the time-out; this call wrote nothing."""
 
     retryable = True
 

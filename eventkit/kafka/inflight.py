@@ -70,6 +70,11 @@ class Waiting:
         """The version of its last event, once it is proposed."""
         return self.first_version + len(self.records) - 1
 
+    @property
+    def each(self) -> Sequence[Waiting]:
+        """Itself; of an `append_all` the append to each aggregate."""
+        return (self,)
+
 
 class Call:
     """What one caller waits for: some appends, until each has its outcome.
@@ -182,6 +187,7 @@ class InFlight:
         self.give_back: Callable[[Sequence[Waiting]], None] = _drop
         self._lock = threading.Lock()
         self._waiting: dict[bytes, Waiting] = {}
+        self._unknown: set[Waiting] = set()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -198,6 +204,42 @@ class InFlight:
         """Expect these no more; returns those that had no verdict yet."""
         with self._lock:
             return [it for it in some if self._waiting.pop(it.append_id.encode(), None)]
+
+    def give_up(self, some: Iterable[Waiting]) -> list[Waiting]:
+        """As `forget`, to tell that their outcome is not known; a retry is told no more than that.
+
+        They are kept in mind until the log is decided past them: `decide`, `drop_decided`.
+        """
+        with self._lock:
+            late = [it for it in some if self._waiting.pop(it.append_id.encode(), None)]
+            self._unknown.update(late)
+        return late
+
+    def keep_in_mind(self, some: Iterable[Waiting]) -> None:
+        """As `give_up`, of appends that were withdrawn: a broker may commit them all the same."""
+        with self._lock:
+            self._unknown.update(some)
+
+    def decide(self, some: Iterable[Waiting]) -> None:
+        """The log is decided past all that was written of these, and read up to there."""
+        with self._lock:
+            self._unknown.difference_update(some)
+
+    def drop_decided(self, applied: Mapping[Partition, int]) -> None:
+        """As `decide`, of all whose records lie before these offsets, which are in the index."""
+        if self._unknown:
+            with self._lock:
+                self._unknown = {
+                    it
+                    for it in self._unknown
+                    if it.last_offset < 0 or it.last_offset >= applied[it.partition]
+                }
+
+    def event_ids(self) -> set[UUID]:
+        """Of all that has no verdict yet, be its caller waiting for it or not."""
+        with self._lock:
+            some = [*self._waiting.values(), *self._unknown]
+        return {event_id for it in some for event_id in it.event_ids}
 
     def older_than(self, seconds: float) -> list[Waiting]:
         """Those that have waited for their verdict so long, whatever became of others meanwhile."""

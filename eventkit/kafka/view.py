@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from time import monotonic
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from confluent_kafka import Message
 
@@ -207,6 +208,23 @@ class View:
                 return []
             return [it for it in some if self._is_contended(it)]
 
+    def proposed(self, some: Iterable[Waiting]) -> set[UUID]:
+        """The event ids of these appends that stand in records that are not decided yet."""
+        asked: dict[Partition, dict[bytes, dict[bytes, UUID]]] = {}
+        for it in some:
+            ids = asked.setdefault(it.partition, {}).setdefault(it.records[0].key, {})
+            ids.update((id_.hex.encode(), id_) for id_ in it.event_ids)
+        found: set[UUID] = set()
+        with self._changed:
+            for partition, keys in asked.items():
+                side, applied = self._sides[partition], self.applied[partition]
+                rivals = () if keys.keys().isdisjoint(side.by_key) else side.rivals
+                for message in (*side.unsorted, *(it.message for it in rivals)):
+                    wanted = keys.get(_key(message))
+                    if wanted and (message.offset() or 0) >= applied:
+                        found.update(wanted[it] for it in (_event_id(message),) if it in wanted)
+        return found
+
     def oldest_undecided(self) -> dict[Partition, Rival]:
         """By partition, the undecided record of another writer that all readers wait behind."""
         with self._changed:
@@ -348,3 +366,11 @@ class View:
 def _key(message: Message) -> bytes:
     key: Any = message.key()
     return key or b""
+
+
+def _event_id(message: Message) -> bytes:
+    """In hexadecimal; empty if the record has none. Bodies are not always kept."""
+    for name, value in headers_of(message) or ():
+        if name == "ce_id" and value is not None:
+            return value.replace(b"-", b"").lower()
+    return b""

@@ -183,7 +183,7 @@ def test_a_reader_may_not_append_and_is_told_at_once(log: Log) -> None:
     began = monotonic()
     with (
         log.open("reader") as store,
-        pytest.raises(StoreUnavailable, match=r"transactional ids.*nothing was written"),
+        pytest.raises(StoreUnavailable, match=r"transactional ids.*this call wrote nothing"),
     ):
         store.append("task-1", [Noted(text="no")])
     assert monotonic() - began < SOON

@@ -3,15 +3,21 @@
 import signal
 import time
 import uuid
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
-from eventkit.errors import ConcurrencyError, OutcomeUnknown, StoreUnavailable
+from eventkit.errors import ConcurrencyError, OutcomeUnknown, StoreBusy, StoreUnavailable
 from eventkit.kafka.records import framed, new_records
+from eventkit.kafka.writing.helping import Helper
 from eventkit.kafka.writing.transactions import Transactions
+from tests.kafka import writer_kit
 from tests.kafka.writer_kit import (
+    SECONDS,
     Desk,
     Topic,
     assert_sound,
@@ -24,13 +30,13 @@ from tests.kafka.writing import acknowledged, writing
 from tools.broker.cluster import Cluster
 
 
-def left_open(topic: Topic, aggregate_id: str) -> Producer:
+def left_open(topic: Topic, aggregate_id: str, event_id: uuid.UUID | None = None) -> Producer:
     """A transaction with a proposal for version 1, as a writer leaves it that is killed."""
     writer_id = f"test-{uuid.uuid4()}"
     producer = Producer(producer_settings(topic.address, writer_id))
     producer.init_transactions(30)
     producer.begin_transaction()
-    records = new_records(aggregate_id, [(uuid.uuid4(), "Done", b"lost")], 0)
+    records = new_records(aggregate_id, [(event_id or uuid.uuid4(), "Done", b"lost")], 0)
     name, part = topic.partition_of(aggregate_id)
     headers = framed(records, "1", 1, writer_id)[0]
     producer.produce(name, records[0].value, records[0].key, part, headers=list(headers))
@@ -148,3 +154,69 @@ def test_while_the_broker_is_away_nothing_is_begun_and_doubt_is_told(broker: Clu
         desk.timeout = 30
         done.append(desk.append("task-1", 1, event_ids=unknown.value.event_ids))
     assert versions(assert_sound(topic, done)) == {"task-1": [1, 2]}
+
+
+def test_a_retry_is_not_refused_while_its_first_attempt_is_in_doubt(
+    kafka_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request to commit lies in some buffer, and Kafka is away for longer than both wait."""
+    topic, event_id = new_topic(kafka_address), uuid.uuid4()
+    held: list[Producer] = []
+
+    def held_back(self: Transactions) -> None:
+        assert self._producer is not None
+        held.append(self._producer)
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    def away(*_: object) -> None:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    with Desk(topic) as desk:
+        desk.append("task-2")
+        desk.timeout = 0.5
+        with monkeypatch.context() as patch:
+            patch.setattr(Transactions, "commit", held_back)
+            patch.setattr(Transactions, "open", _unless_open(Transactions.open, held, away))
+            for _ in range(2):
+                with pytest.raises(OutcomeUnknown) as unknown:
+                    desk.append("task-1", event_ids=(event_id,))
+                assert unknown.value.event_ids == (event_id,)
+            with pytest.raises(StoreUnavailable, match="this call wrote nothing"):
+                desk.append("task-1", event_ids=(uuid.uuid4(),))
+            held[0].commit_transaction(30)
+        desk.timeout = 30
+        done = desk.append("task-1", event_ids=(event_id,))
+    assert (done.version, done.already_recorded) == (1, True)
+    assert versions(assert_sound(topic, [done])) == {"task-1": [1], "task-2": [1]}
+
+
+def _unless_open(original: Any, held: Sequence[object], away: Any) -> Any:
+    """Kafka is there until a request is held back."""
+
+    def opened(self: Transactions, timeout: float) -> None:
+        (away if held else original)(self, timeout)
+
+    return opened
+
+
+def test_a_retry_is_not_refused_while_a_dead_process_may_have_written_it(
+    kafka_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_kit, "Helper", partial(Helper, stall_timeout=SECONDS))
+    topic, event_id = new_topic(kafka_address), uuid.uuid4()
+    producer = left_open(topic, "task-1", event_id)
+    with Desk(topic, timeout=0.3) as desk:
+        ends = desk.ends(topic.homes, committed=False)
+        assert desk.view.wait(lambda: desk.view.has_seen(ends), time.monotonic() + SECONDS)
+        with pytest.raises(StoreBusy, match="this call wrote nothing"):
+            desk.append("task-1", event_ids=(uuid.uuid4(),))
+        with pytest.raises(OutcomeUnknown):
+            desk.append("task-1", event_ids=(event_id,))
+        with pytest.raises(OutcomeUnknown) as unknown:
+            desk.append_all([desk.waiting("task-2"), desk.waiting("task-1", event_ids=(event_id,))])
+        assert unknown.value.event_ids[1:] == (event_id,)
+        producer.commit_transaction(SECONDS)
+        desk.timeout = SECONDS
+        done = desk.append("task-1", event_ids=(event_id,), body=b"lost")
+    assert (done.version, done.already_recorded) == (1, True)
+    assert versions(assert_sound(topic, [done])) == {"task-1": [1]}

@@ -51,7 +51,7 @@ _REFUSALS = {
 def refusal(error: BaseException) -> StoreUnavailable | None:
     """What Kafka will refuse again, however often it is tried; None for what may pass."""
     if isinstance(error, KafkaException) and error.args[0].code() in _REFUSALS:
-        return StoreUnavailable(f"Kafka refuses: {said(error.args[0])}; nothing was written.")
+        return StoreUnavailable(f"Kafka refuses: {said(error.args[0])}; this call wrote nothing.")
     return None
 
 
@@ -97,6 +97,7 @@ class Doubt:
         while True:
             try:
                 if self._ask(partitions, sweep or self._transactions.sweep):
+                    self._in_flight.decide(doubtful)
                     return self._in_flight.forget(doubtful)
             except (KafkaException, NotTaken, EventkitError) as error:
                 reason = str(error)
@@ -113,7 +114,7 @@ class Doubt:
 
     def give_up(self, doubtful: Iterable[Waiting], reason: str) -> None:
         """Tell callers that the outcome of their appends is not known."""
-        late = self._in_flight.forget(doubtful)
+        late = self._in_flight.give_up(doubtful)
         finish((it, OutcomeUnknown(it.event_ids, reason)) for it in late)
 
     def _ask(self, partitions: set[Partition], sweep: Sweep) -> bool:

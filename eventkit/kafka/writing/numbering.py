@@ -8,12 +8,13 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from eventkit.codec import AvroCodec
-from eventkit.errors import ConcurrencyError, DuplicateEventId, EventkitError
+from eventkit.errors import ConcurrencyError, DuplicateEventId, EventkitError, OutcomeUnknown
 from eventkit.events import Position
 from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import InFlight, Waiting
 from eventkit.kafka.records import NewRecord
 from eventkit.kafka.view import View
+from eventkit.kafka.writing.earlier import Earlier, of_an_earlier
 from eventkit.kafka.writing.waitlist import too_late, withdrawn
 from eventkit.sqlite.retries import Known, retry_of
 from eventkit.sqlite.rows import NewRow
@@ -81,11 +82,13 @@ class Numbering:
         self._lookup = lookup
         self._ends = ends
         self._codec = codec
+        self._earlier = Earlier(view, in_flight, lookup.known)
 
     def number(self, group: Sequence[Waiting]) -> Numbered:
         """Sort a group, in its order; appends to one aggregate are numbered one after the other.
 
-        What is in flight is read before the index: what settles in between is in both.
+        What is in flight, or undecided, is read before the index: what settles in between is in
+        both.
 
         Raises:
             StoreUnavailable: the brokers do not say how far the log goes.
@@ -94,19 +97,20 @@ class Numbering:
         some = [it for it in group if it.partition not in behind] if behind else group
         numbered = Numbered([], self._view.undecided(some), [], [], [], [])
         contended = set(numbered.contended)
+        now = monotonic()
+        unsure = self._unsure([it for it in group if it.deadline <= now])
         chained = self._in_flight.heads()
         ids = {it for waiting in self._in_flight.pending() for it in waiting.event_ids}
         heads = self._lookup.heads({it.aggregate_id for it in group})
         known = self._known(group)
         held: set[str] = set()
-        now = monotonic()
         for it in group:
             if it.outcome is not None:
                 continue
             if (outcome := self._retry(it, known)) is not None:
                 numbered.finished.append((it, outcome))
             elif it.deadline <= now:
-                numbered.finished.append((it, self._too_late(it)))
+                numbered.finished.append((it, self._too_late(it, unsure)))
             elif it.partition in behind:
                 numbered.behind.append(it)
             elif it.given and not ids.isdisjoint(it.event_ids):
@@ -121,10 +125,22 @@ class Numbering:
         self._refresh(numbered.ahead)
         return numbered
 
-    def _too_late(self, it: Waiting) -> EventkitError:
-        """Nothing was written, unless a broker commits yet what was withdrawn."""
-        if it.last_offset >= self._view.applied[it.partition]:
-            return withdrawn(it)
+    def _unsure(self, late: Sequence[Waiting]) -> Mapping[Waiting, OutcomeUnknown]:
+        """Of those that are too late, where a broker may commit yet what was withdrawn.
+
+        Or what an earlier attempt proposed, here or elsewhere.
+        """
+        applied = self._view.applied
+        self._in_flight.drop_decided(applied)
+        unsure = {it: of_an_earlier(it) for it in self._earlier.undecided(late)}
+        unsure.update((it, withdrawn(it)) for it in late if it.last_offset >= applied[it.partition])
+        return unsure
+
+    def _too_late(self, it: Waiting, unsure: Mapping[Waiting, OutcomeUnknown]) -> EventkitError:
+        if it.last_offset >= 0:
+            self._in_flight.keep_in_mind([it])
+        if it in unsure:
+            return unsure[it]
         if it.partition in self._view.behind:
             return too_late("the index of this host is far behind the log")
         return too_late()

@@ -60,7 +60,7 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaException
 
-from eventkit.errors import EventkitError, OutcomeUnknown, StoreCorrupted
+from eventkit.errors import EventkitError, OutcomeUnknown, StoreBusy, StoreCorrupted
 from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Call, InFlight, Waiting, finish
 from eventkit.kafka.records import NewRecord, part_of_all
@@ -123,6 +123,11 @@ class Whole(Waiting):
         Call(self.parts, done=self._tell)
 
     @property
+    def each(self) -> Sequence[Waiting]:
+        """Its parts."""
+        return self.parts
+
+    @property
     def partitions(self) -> set[Partition]:
         """Where its records go."""
         return {it.partition for it in self.parts}
@@ -140,12 +145,21 @@ class Whole(Waiting):
             return self.outcome
         return [it.outcome for it in self.parts if isinstance(it.outcome, Appended)]
 
+    def refuse(self, told: Sequence[Appended | EventkitError]) -> None:
+        """Give it the outcome of its parts: at least one is an error, some may have none yet."""
+        errors = [it for it in told if isinstance(it, EventkitError)]
+        unknown = [it.reason for it in errors if isinstance(it, OutcomeUnknown)]
+        if isinstance(errors[0], StoreBusy) and len(errors) < len(told):
+            unknown.append("some of it is recorded already, and the rest was not found in time")
+        finish([(self, OutcomeUnknown(self.event_ids, unknown[0]) if unknown else errors[0])])
+
     def _tell(self, _: Call) -> None:
         """Every part has its outcome."""
-        unknown = [it.outcome for it in self.parts if isinstance(it.outcome, OutcomeUnknown)]
-        first = self.parts[0].outcome
-        assert first is not None  # noqa: S101 - that is when this is called
-        finish([(self, OutcomeUnknown(self.event_ids, unknown[0].reason) if unknown else first)])
+        told = [it.outcome for it in self.parts if it.outcome is not None]
+        if any(isinstance(it, EventkitError) for it in told):
+            self.refuse(told)
+        else:
+            finish([(self, told[0])])
 
 
 class Tools(NamedTuple):
@@ -214,9 +228,8 @@ class Together:
         numbered = self._tools.numbering.number(whole.parts)
         found = dict(numbered.finished)
         told = [found[it] for it in whole.parts if it in found]
-        error = next((it for it in told if isinstance(it, EventkitError)), None)
-        if error is not None:
-            finish([(whole, error)])
+        if any(isinstance(it, EventkitError) for it in told):
+            whole.refuse(told)
         elif len(told) == len(whole.parts):
             finish(numbered.finished)
         elif len(told) + len(numbered.proposals) < len(whole.parts):

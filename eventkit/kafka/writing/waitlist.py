@@ -15,6 +15,7 @@ from time import monotonic
 
 from eventkit.errors import EventkitError, OutcomeUnknown, StoreBusy, StoreClosed
 from eventkit.kafka.inflight import Call, InFlight, Waiting, finish
+from eventkit.kafka.writing.earlier import Earlier, of_an_earlier
 from eventkit.kafka.writing.turns import Turns
 
 MOST_APPENDS = 2_000
@@ -34,12 +35,16 @@ class WaitList:
     Parameters:
         in_flight: what the writer has to see through before it may end.
         turns: when appends to hot aggregates may go.
+        earlier: earlier attempts at what is given up.
         max_waiting: appends that may wait; more are refused.
     """
 
-    def __init__(self, in_flight: InFlight, turns: Turns, max_waiting: int) -> None:
+    def __init__(
+        self, in_flight: InFlight, turns: Turns, earlier: Earlier, max_waiting: int
+    ) -> None:
         self._in_flight = in_flight
         self._turns = turns
+        self._earlier = earlier
         self._max_waiting = max_waiting
         self._ready = threading.Condition()
         self._queue: deque[Waiting] = deque()
@@ -138,11 +143,11 @@ class WaitList:
     def expire(self, error: EventkitError) -> None:
         """Give up what waits for longer than its deadline."""
         now = monotonic()
-        self._give_up([it for it in self._all() if it.deadline <= now], error)
+        self.give_up([it for it in self._all() if it.deadline <= now], error)
 
     def refuse(self, error: EventkitError) -> None:
         """Give up all that waits."""
-        self._give_up(self._all(), error)
+        self.give_up(self._all(), error)
 
     def close(self) -> None:
         """Refuse new appends."""
@@ -154,15 +159,19 @@ class WaitList:
         with self._ready:
             return [*self._queue, *self._parked, *self._lane]
 
-    def _give_up(self, some: Sequence[Waiting], error: EventkitError) -> None:
-        if not some:
-            return
+    def give_up(self, some: Sequence[Waiting], error: EventkitError) -> None:
+        """Tell appends this error, unless an attempt at them may take effect yet, or has."""
         gone = set(some)
+        if not gone:
+            return
+        late = [it for it in some if it.outcome is None]
+        again = self._earlier.of(late)
         with self._ready:
             self._queue = deque(it for it in self._queue if it not in gone)
             self._parked = [it for it in self._parked if it not in gone]
             self._lane = [it for it in self._lane if it not in gone]
-        finish((it, not_begun(it, error)) for it in some)
+        self._in_flight.keep_in_mind(it for it in late if it.last_offset >= 0)
+        finish((it, of_an_earlier(it) if it in again else _given_up(it, error)) for it in late)
 
     def _pause(self) -> float:
         now = monotonic()
@@ -230,7 +239,7 @@ class WaitList:
             }
 
 
-def not_begun(waiting: Waiting, error: EventkitError) -> EventkitError:
+def _given_up(waiting: Waiting, error: EventkitError) -> EventkitError:
     """The outcome of an append that is given up: the error, unless it was proposed before."""
     return copy(error) if waiting.last_offset < 0 else withdrawn(waiting)
 
@@ -247,4 +256,4 @@ def withdrawn(waiting: Waiting) -> OutcomeUnknown:
 
 def too_late(reason: str = "others kept the store busy") -> StoreBusy:
     """The outcome of an append that was not begun in time."""
-    return StoreBusy(f"the append was given up at its deadline: {reason}; nothing was written.")
+    return StoreBusy(f"the append was given up at its deadline: {reason}; this call wrote nothing.")

@@ -42,9 +42,9 @@ What can fail between any two of these steps, and what happens then:
 - Committed, but the rule rejects it: it is numbered again.
 - Appends to several aggregates, all or none, have a transaction of their own (together.py).
 - Kafka is away: nothing is begun that cannot be finished. What was not begun is refused at its
-  deadline, nothing was written; what is in doubt then is `OutcomeUnknown`. The writer goes on
-  asking before it writes anything else, for a second proposal of its own beside a doubtful one is
-  no rival to itself.
+  deadline, nothing was written; what is in doubt then is `OutcomeUnknown`, and so is a retry of it
+  (earlier.py). The writer goes on asking before it writes anything else, for a second proposal of
+  its own beside a doubtful one is no rival to itself.
 """
 
 from __future__ import annotations
@@ -64,12 +64,13 @@ from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Call, InFlight, Waiting, finish
 from eventkit.kafka.view import View
 from eventkit.kafka.writing.doubt import Doubt, refusal
+from eventkit.kafka.writing.earlier import Earlier
 from eventkit.kafka.writing.numbering import Ends, Lookup, Numbering
 from eventkit.kafka.writing.sweeping import Sweeper
 from eventkit.kafka.writing.together import Part, Together, Tools, Whole
 from eventkit.kafka.writing.transactions import LEAST_STEP, STEP, NotTaken, Transactions
 from eventkit.kafka.writing.turns import Turns
-from eventkit.kafka.writing.waitlist import WaitList, not_begun
+from eventkit.kafka.writing.waitlist import WaitList
 
 log = logging.getLogger("eventkit.kafka")
 
@@ -109,7 +110,8 @@ class Writer:
         self._in_flight = in_flight
         self._process = os.getpid()
         self._turns = Turns(view)
-        self._list = WaitList(in_flight, self._turns, max_waiting)
+        earlier = Earlier(view, in_flight, lookup.known)
+        self._list = WaitList(in_flight, self._turns, earlier, max_waiting)
         self._transactions = Transactions(settings, STEP)
         self._numbering = Numbering(view, in_flight, lookup, ends, codec)
         self._doubt = Doubt(self._transactions, view, in_flight, ends, self._meanwhile)
@@ -174,9 +176,9 @@ class Writer:
             except Exception as error:
                 log.exception("the writer failed")
                 what = str(error) if isinstance(error, EventkitError) else repr(error)
-                failure = StoreUnavailable(f"the writer failed: {what}; nothing was written")
+                failure = StoreUnavailable(f"the writer failed: {what}; this call wrote nothing")
                 sent = set(self._in_flight.pending())
-                finish((it, not_begun(it, failure)) for it in group if it not in sent)
+                self._list.give_up([it for it in group if it not in sent], failure)
                 if self._view.failure is not None:
                     self._list.refuse(failure)
                     self._doubt.give_up(self._in_flight.pending(), str(error))
@@ -332,5 +334,5 @@ class Writer:
 def _unreachable(reason: object) -> StoreUnavailable:
     return StoreUnavailable(
         f"the append was given up at its deadline: Kafka cannot be reached ({reason}); "
-        "nothing was written. Try again later."
+        "this call wrote nothing. Try again later."
     )

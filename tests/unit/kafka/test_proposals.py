@@ -178,7 +178,7 @@ def test_nothing_is_proposed_where_the_tail_has_let_go() -> None:
     ((told, outcome),) = numbered.finished
     assert told is late
     assert isinstance(outcome, StoreBusy)
-    assert "nothing was written" in str(outcome)
+    assert "this call wrote nothing" in str(outcome)
     view.behind = frozenset()
     assert numbering.number([waits]).proposals == [waits]
 

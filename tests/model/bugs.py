@@ -15,6 +15,7 @@ from eventkit.kafka.reading import LogRecord
 from eventkit.kafka.rule import PartitionRule
 from eventkit.kafka.writing import numbering
 from eventkit.kafka.writing.doubt import Doubt
+from eventkit.kafka.writing.earlier import Earlier
 from eventkit.kafka.writing.numbering import Numbered, Numbering
 from eventkit.kafka.writing.together import Together
 from eventkit.kafka.writing.transactions import Transactions
@@ -135,7 +136,14 @@ def _give_up_first(self: Numbering, group: Sequence[Waiting]) -> Numbered:
     return numbered
 
 
+def _none(*_: object) -> set[Waiting]:
+    return set()
+
+
 BUGS = {
+    "earlier attempts are not asked for": Bug(
+        [(Earlier, "undecided", _none), (Earlier, "of", _none)], frozenset({"refused"})
+    ),
     "taken back twice": Bug([(Doubt, "resolve", _take_back_twice)], frozenset({"twice", "untidy"})),
     "appends without ids of their own": Bug(
         [(Transactions, "propose", _propose_without_ids)], frozenset({"stuck"})

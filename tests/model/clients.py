@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -24,7 +24,7 @@ from tests.model.truth import Truth, Violation
 
 AGGREGATES = ("task-1", "task-2", "task-3")
 _APPENDS = 4  # of each client
-_LONG, _SHORT = 10_000.0, 3.0  # seconds until a client gives up
+_SHORT = 3.0  # seconds until a client gives up that has no patience
 
 
 class Part(NamedTuple):
@@ -38,11 +38,16 @@ class Part(NamedTuple):
 
 
 class Try:
-    """One attempt at an append, through a store."""
+    """One attempt at an append, through a store.
 
-    def __init__(self, store: Store, heads: dict[str, int]) -> None:
+    `knows`: of all attempts before it this same store has said that it does not know what became
+    of them. So it knows of them, and no other attempt is on its way.
+    """
+
+    def __init__(self, store: Store, heads: dict[str, int], before: Iterable[Try]) -> None:
         self.store = store
         self.heads = heads
+        self.knows = all(it.store is store and isinstance(it.told, OutcomeUnknown) for it in before)
         self.told: list[Appended] | EventkitError | None = None
         self.is_lost = False
 
@@ -105,7 +110,7 @@ class Asked:
         if isinstance(it.told, ConcurrencyError) and it.told.actual > it.told.expected:
             return True
         definite = isinstance(it.told, EventkitError) and not isinstance(it.told, OutcomeUnknown)
-        return definite and len(self.tries) == 1
+        return definite and it.knows and it is self.tries[-1]
 
     def check_told(self, it: Try, truth: Truth) -> None:
         """At once: what was acknowledged is there, and a conflict is one."""
@@ -137,13 +142,21 @@ class Asked:
 
 
 class Client:
-    """Asks for one append after the other."""
+    """Asks for one append after the other; `patience`: seconds until it gives up, mostly."""
 
-    def __init__(self, number: int, truth: Truth, scheduler: Scheduler, choices: Choices) -> None:
+    def __init__(
+        self,
+        number: int,
+        truth: Truth,
+        scheduler: Scheduler,
+        choices: Choices,
+        patience: float,
+    ) -> None:
         self._number = number
         self._truth = truth
         self._scheduler = scheduler
         self._choices = choices
+        self._patience = patience
         self.asked: list[Asked] = []
         self._open = 0
         """Tries of which it awaits an answer."""
@@ -200,7 +213,7 @@ class Client:
             self._part(f"{name}{it}", it, 1 + (size == 3), how, store)
             for it in (aggregates[: 2 + size % 2] if together else aggregates[:1])
         ]
-        patience = _SHORT if kind == 6 else _LONG
+        patience = _SHORT if kind == 6 else self._patience
         return Asked(name, parts, given=together or kind % 2 == 0, patience=patience)
 
     def _part(self, name: str, aggregate_id: str, events: int, how: int, store: Store) -> Part:
@@ -217,9 +230,8 @@ class Client:
 
     def _send(self, store: Store) -> None:
         asked = self.asked[-1]
-        it = Try(
-            store, {part.aggregate_id: self._truth.head(part.aggregate_id) for part in asked.parts}
-        )
+        heads = {part.aggregate_id: self._truth.head(part.aggregate_id) for part in asked.parts}
+        it = Try(store, heads, asked.tries)
         asked.tries.append(it)
         self._open += 1
         again = " again" if len(asked.tries) > 1 else ""

@@ -1,12 +1,14 @@
 import os
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.model.bugs import BUGS, planted
+from tests.model.outages import COUNT, Outages
 from tests.model.shrinking import shortest, shrink, story
-from tests.model.world import numbers_of, run
+from tests.model.world import Outcome, numbers_of, run
 
 pytestmark = pytest.mark.timeout(900)  # most of it is a busy machine
 
@@ -26,13 +28,20 @@ BEGIN = {
     "taken back twice": 50,
     "appends without ids of their own": 20,
 }
+IN_AN_OUTAGE = {"earlier attempts are not asked for": 100}
+
+
+def through_outages(numbers: Sequence[int]) -> Outcome:
+    return Outages(numbers).run()
 
 
 def search(name: str) -> int:
     """The first run that breaks one of the promises that a bug is to break."""
-    begin = BEGIN[name]
+    is_away = name in IN_AN_OUTAGE
+    begin = (IN_AN_OUTAGE if is_away else BEGIN)[name]
     for seed in range(begin, begin + MOST):
-        found = run(numbers_of(seed)).violation
+        numbers = numbers_of(seed, COUNT) if is_away else numbers_of(seed)
+        found = (through_outages if is_away else run)(numbers).violation
         if found is not None and found.kind in BUGS[name].breaks:
             return seed
     return pytest.fail(f"not found in {MOST:,} runs")
@@ -48,6 +57,13 @@ def test_no_interleaving_breaks_a_promise(piece: int) -> None:
             pytest.fail(f"run {seed}, shortened to {short}:\n{story(outcome)}")
 
 
+@pytest.mark.parametrize("piece", range(PIECES))
+def test_no_outage_breaks_a_promise(piece: int) -> None:
+    for seed in range(piece, RUNS, PIECES):
+        outcome = through_outages(numbers_of(seed, COUNT))
+        assert outcome.violation is None, f"run {seed}:\n{story(outcome)}"
+
+
 @settings(max_examples=60, derandomize=True)
 @given(st.lists(st.integers(0, 65_535), max_size=300))
 @example([])
@@ -60,7 +76,7 @@ def test_a_run_is_the_same_each_time() -> None:
     assert run(numbers_of(5)).events == run(numbers_of(5)).events
 
 
-@pytest.mark.parametrize("name", BEGIN)
+@pytest.mark.parametrize("name", [*BEGIN, *IN_AN_OUTAGE])
 def test_a_planted_bug_is_found(name: str) -> None:
     with planted(name):
         search(name)

@@ -24,7 +24,7 @@ import eventkit.kafka.writing.transactions
 import eventkit.kafka.writing.turns
 import eventkit.kafka.writing.waitlist
 import eventkit.kafka.writing.writer
-from tests.model.broker import Broker
+from tests.model.broker import Broker, Request
 from tests.model.clients import Client
 from tests.model.kafka import Consumer, Producer
 from tests.model.scheduler import Choices, Scheduler
@@ -54,6 +54,9 @@ class Outcome(NamedTuple):
 
 class World:
     """Makes a run from numbers."""
+
+    patience = 10_000.0
+    """Seconds until most clients give up; some do so after a few."""
 
     def __init__(self, numbers: Sequence[int]) -> None:
         self.choices = Choices(numbers)
@@ -87,7 +90,8 @@ class World:
             host = hosts[0] if shape & 4 else hosts[number % 2]
             self._open(f"{'ABC'[number]}", host)
         self.clients = [
-            Client(number, self.truth, self.scheduler, self.choices) for number in range(3)
+            Client(number, self.truth, self.scheduler, self.choices, self.patience)
+            for number in range(3)
         ]
 
     def _open(self, name: str, host: Host) -> None:
@@ -124,7 +128,7 @@ class World:
 
     def _step(self, number: int) -> None:
         """One of those who can do something does it."""
-        broker, network = self.broker, self.broker.network
+        broker, network = self.broker, self._network()
         unmarked = broker.unmarked() if broker.ended else ()
         ready = self.scheduler.ready()
         free = [it for it in self.clients if it.is_free]
@@ -144,6 +148,10 @@ class World:
             free[picked - len(unmarked)].ask(up)
         if self.truth.found:
             raise self.truth.found[0]
+
+    def _network(self) -> Sequence[Request]:
+        """The requests that can arrive."""
+        return self.broker.network
 
     def _is_done(self) -> bool:
         for it in self.clients:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from eventkit.projection.builds import builds_of, live_build
 from eventkit.projection.checkpoints import ALL_VERSIONS, effect_checkpoints
 from eventkit.projection.dead_letters_retry import NotInLog, Outcome, PointedAt, partition_of
 from eventkit.projection.dead_letters_table import DeadLetter, Failure, Letters, find_letter
@@ -26,6 +27,7 @@ class EffectRetry:
     """Runs parked effects of events that the read model holds; see `HandlerRetry`."""
 
     def __init__(self, projection: Projection, source: Source, models: ReadModels) -> None:
+        self._name = projection.name
         self._models = models
         self._patience = Patience(models.patience)
         self._calls = Calls(projection)
@@ -71,6 +73,9 @@ class EffectRetry:
     def _waits(self, letter: DeadLetter) -> bool:
         """Whether the read model does not hold the event yet."""
         with self._models.connect() as connection:
+            live = live_build(builds_of(connection, self._name))
+            if live is not None and live.state != "ready":
+                return True
             at = letter.aggregate_version
             return self._handled.is_parked_before(connection, letter.aggregate_id, at)
 

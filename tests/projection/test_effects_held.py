@@ -6,6 +6,7 @@ import pytest
 
 from eventkit import RecordedEvent
 from eventkit.projection import DeadLetters, ReadModels, Runner, Transaction
+from eventkit.projection.versions import begin_rebuild
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import actual, expected, fill
 from tests.projection.test_effects import Mailing, deposit
@@ -112,3 +113,15 @@ def test_effects_of_what_came_before_the_parked_event_run(
     Runner(mailing, store, models).run()  # both in one batch
     assert mailing.sent == due
     assert kinds(models) == [("effect", 5, "waiting"), ("handler", 5, "failed")]
+
+
+def test_a_retry_runs_no_effect_before_a_rebuild_is_done(
+    due: list[tuple[str, int]], store: SqliteStore, models: ReadModels
+) -> None:
+    mended = Mended()
+    begin_rebuild(mended, models)  # forgets what was parked of handlers
+    assert DeadLetters(mended, store, models).retry().applied == 0
+    assert mended.sent == []
+    Runner(mended, store, models).run()
+    assert DeadLetters(mended, store, models).retry() == (2, (), 0)
+    assert mended.sent == due

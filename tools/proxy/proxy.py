@@ -135,9 +135,9 @@ class Proxy:
 
     async def _end(self) -> None:
         self._server.close()
+        self._refuses = True  # who was accepted a moment ago comes only now, as a task of its own
         self._cut()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        if others:
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
             _, left = await asyncio.wait(others, timeout=_END_SECONDS)
             for task in left:
                 task.cancel()

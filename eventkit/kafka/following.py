@@ -243,8 +243,7 @@ class Following:
         except BaseException as error:  # noqa: BLE001 - told to all who wait
             log.error("the log is not followed any more: %s", error)  # noqa: TRY400 - it is told
             self._view.fail(error)
-            self._following = self._has_lock = False
-            self._lock.release()
+            self._let_go()
 
     def _give_way(self, error: StoreBusy) -> None:
         """Try again later: whoever is frozen may have been so in the middle of writing the index.
@@ -252,6 +251,10 @@ class Following:
         SQLite's lock goes when that process goes on or dies, and not before.
         """
         log.warning("the index is locked, trying again: %s", error)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Follow no more; another store may take the lock."""
         self._following = self._has_lock = False
         self._lock.release()
 
@@ -280,8 +283,7 @@ class Following:
                     tail.run()
             except Deposed:
                 log.warning("another store follows the log into %s now", self._path)
-                self._following = self._has_lock = False
-                self._lock.release()
+                self._let_go()
                 self._patience = monotonic() + _FROZEN  # the other one takes the lock before us
             finally:
                 self._tail = None

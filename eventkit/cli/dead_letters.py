@@ -25,6 +25,9 @@ from eventkit.projection import DeadLetter, DeadLetters, ReadModels, Retried
 from eventkit.projection.checkpoints import ALL_VERSIONS
 from eventkit.projection.dead_letters import EventsMissing, dead_letters, find_dead_letter
 
+_ByVersion = Counter[tuple[str, int]]
+"""How many events are parked of each version of a projection."""
+
 commands = typer.Typer(
     no_args_is_help=True,
     help="Look after events that projections could not take: they are parked, with all later ones "
@@ -114,9 +117,13 @@ def retry(
     session = session_of(context)
     done = _Done()
     with _opened(session) as (store, models):
-        if not numbers:
-            done.left.extend(_of_other_versions(session, models))
-        for name, aggregates in _wanted(session, store, models, numbers).items():
+        if numbers:
+            wanted = _numbered(session, store, models, numbers)
+        else:
+            parked = _parked_by_version(models)
+            done.left.extend(_of_other_versions(session, parked))
+            wanted = _all_of_this_version(session, parked)
+        for name, aggregates in wanted.items():
             letters = DeadLetters(session.app.projection(name), store, models)
             done.take(name, partial(letters.retry, aggregates))
     _report(done, as_json=as_json)
@@ -154,17 +161,10 @@ def _opened(session: Session) -> Iterator[tuple[BrowsableStore, ReadModels]]:
         yield store, models
 
 
-def _wanted(
-    session: Session, store: BrowsableStore, models: ReadModels, numbers: Sequence[int] | None
+def _numbered(
+    session: Session, store: BrowsableStore, models: ReadModels, numbers: Sequence[int]
 ) -> Mapping[str, Sequence[str] | None]:
-    """The aggregates to retry by projection; None for all of one."""
-    if not numbers:
-        parked = _parked_by_version(models)
-        return {
-            it.name: None
-            for it in session.app.projections
-            if parked[it.name, it.version] or parked[it.name, ALL_VERSIONS]
-        }
+    """The aggregates of some letters, by projection."""
     wanted: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for number in numbers:
         name = find_dead_letter(models, number).projection
@@ -173,10 +173,21 @@ def _wanted(
     return {name: list(aggregates) for name, aggregates in wanted.items()}
 
 
-def _of_other_versions(session: Session, models: ReadModels) -> Iterator[str]:
+def _all_of_this_version(
+    session: Session, parked: _ByVersion
+) -> Mapping[str, Sequence[str] | None]:
+    """The projections of which this code has something to retry; None for all aggregates."""
+    return {
+        it.name: None
+        for it in session.app.projections
+        if parked[it.name, it.version] or parked[it.name, ALL_VERSIONS]
+    }
+
+
+def _of_other_versions(session: Session, parked: _ByVersion) -> Iterator[str]:
     """What is parked that another version of the app's code has to retry."""
     versions = {it.name: it.version for it in session.app.projections}
-    for (name, version), count in sorted(_parked_by_version(models).items()):
+    for (name, version), count in sorted(parked.items()):
         if name in versions and version not in {versions[name], ALL_VERSIONS}:
             yield (
                 f"{name}: {count:,} parked events are of version {version}, this code is version "
@@ -184,7 +195,7 @@ def _of_other_versions(session: Session, models: ReadModels) -> Iterator[str]:
             )
 
 
-def _parked_by_version(models: ReadModels) -> Counter[tuple[str, int]]:
+def _parked_by_version(models: ReadModels) -> _ByVersion:
     letters = dead_letters(models)
     return Counter((it.projection, it.version) for it in letters if it.state != "discarded")
 

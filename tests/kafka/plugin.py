@@ -16,8 +16,8 @@ from tools.broker.sources import Source, choose
 # Fixtures that need brokers which a test may break: never those at a given address.
 BREAKABLE = {"broker", "three_brokers", "secure_broker"}
 
-# Those that are dear to start.
-MANY = {"three_brokers", "secure_broker"}
+# Those that only a few tests need: ended with the last of these, for a broker without work is busy.
+FEW_NEED = {"three_brokers", "secure_broker"}
 
 # The users of `secure_broker`; each may do what the ACLs of a test allow.
 USERS = ("writer", "reader", "worker", "operator", "stranger")
@@ -79,11 +79,15 @@ class Brokers:
                 pytest.fail(problem, pytrace=False)
         return self._clusters[name]
 
+    def end(self, name: str) -> None:
+        """End the cluster called `name`, if it was started."""
+        if name in self._clusters:
+            self._clusters.pop(name).close()
+
     def close(self) -> None:
         """End all brokers that were started."""
-        for cluster in self._clusters.values():
-            cluster.close()
-        self._clusters.clear()
+        for name in list(self._clusters):
+            self.end(name)
 
 
 BROKERS = pytest.StashKey[Brokers]()
@@ -114,12 +118,31 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return config.stash[BROKERS].describe({"kafka_address", *BREAKABLE})
 
 
+def breakable_of(item: pytest.Item | None) -> set[str]:
+    """The brokers that a test may break."""
+    return BREAKABLE.intersection(getattr(item, "fixturenames", ()))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all tests that need several brokers: not each starts so many."""
+    """What breaks brokers comes first, one kind of brokers after the other, each in one process.
+
+    A killed broker reads all its logs as it comes back: that takes seconds once many tests have
+    left theirs. And not each process starts three.
+    """
     for item in items:
-        many = sorted(MANY.intersection(getattr(item, "fixturenames", ())))
-        if many:
-            item.add_marker(pytest.mark.xdist_group(many[0]))
+        if wanted := breakable_of(item):
+            item.add_marker(pytest.mark.xdist_group(max(wanted)))
+    items.sort(key=lambda item: max(breakable_of(item), default=""), reverse=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """End brokers that few tests need once these are done."""
+    try:
+        yield
+    finally:
+        for name in FEW_NEED & breakable_of(item) - breakable_of(nextitem):
+            item.config.stash[BROKERS].end(name)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
@@ -164,7 +187,7 @@ def broker(brokers: Brokers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 def three_brokers(brokers: Brokers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three brokers that the test may kill, freeze and restart; afterwards all run again."""
-    cluster = brokers.cluster("three", Wanted(brokers=3), tmp_path_factory)
+    cluster = brokers.cluster("three_brokers", Wanted(brokers=3), tmp_path_factory)
     yield cluster
     cluster.heal()
 
@@ -172,6 +195,6 @@ def three_brokers(brokers: Brokers, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def secure_broker(brokers: Brokers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One broker with a TLS listener that asks for a password, and users who may do nothing yet."""
-    cluster = brokers.cluster("secure", Wanted(users=USERS), tmp_path_factory)
+    cluster = brokers.cluster("secure_broker", Wanted(users=USERS), tmp_path_factory)
     yield cluster
     cluster.heal()

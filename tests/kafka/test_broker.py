@@ -11,7 +11,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from tests.kafka.clients import SECONDS, at, new_topic, open_transaction, read, refusal, write
+from tests.kafka.clients import SECONDS, at, new_topic, open_transaction, read, refused_with, write
 from tests.kafka.release import release_of
 from tools.broker.cluster import Cluster
 from tools.broker.errors import BrokerError
@@ -125,13 +125,13 @@ def test_a_user_without_permission_may_not_write(secure_broker: Cluster) -> None
 
 def test_a_wrong_password_is_refused(secure_broker: Cluster) -> None:
     settings = secure_broker.client_settings("writer") | {"sasl.password": "wrong"}
-    assert refusal(settings) == KafkaError._AUTHENTICATION
+    assert refused_with(settings, KafkaError._AUTHENTICATION)
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(secure_broker: Cluster) -> None:
     settings = secure_broker.client_settings("writer")
     del settings["ssl.ca.location"]
-    assert refusal(settings) == KafkaError._SSL
+    assert refused_with(settings, KafkaError._SSL)
 
 
 def test_the_release_of_a_broker_is_found_out(broker: Cluster) -> None:

@@ -36,7 +36,7 @@ GOOD_IDS = [
     "parcel-" + "x" * 1017,
 ]
 
-BAD_IDS = [
+BAD_IDS: list[Any] = [
     "",
     "parcel",
     "parcel-",
@@ -116,17 +116,22 @@ class AppendContract(Contract):
         store.append("parcel-1", moves("a"), expected_version=None)
         assert store.append("parcel-1", moves("b"), expected_version=None).version == 2
 
-    @pytest.mark.parametrize("expected", [0, 1, 3, 1_000_000, 2**63, 2**80])
     def test_a_wrong_expected_version_writes_nothing(
-        self, store: EventStore, expected: int
+        self, store: EventStore, subtests: pytest.Subtests
     ) -> None:
         store.append("parcel-1", moves("a", "b"))
-        with pytest.raises(ConcurrencyError) as caught:
-            store.append("parcel-1", moves("c", "d"), expected_version=expected)
-        error = caught.value
-        assert (error.aggregate_id, error.expected, error.actual) == ("parcel-1", expected, 2)
-        assert error.retryable
-        assert places(store.replay()) == ["a", "b"]
+        for expected in (0, 1, 3, 1_000_000, 2**63, 2**80):
+            with subtests.test(expected=expected):
+                with pytest.raises(ConcurrencyError) as caught:
+                    store.append("parcel-1", moves("c", "d"), expected_version=expected)
+                error = caught.value
+                assert (error.aggregate_id, error.expected, error.actual) == (
+                    "parcel-1",
+                    expected,
+                    2,
+                )
+                assert error.retryable
+                assert places(store.replay()) == ["a", "b"]
         assert store.append("parcel-1", moves("c")).version == 3
 
     def test_a_new_aggregate_is_at_version_0(self, store: EventStore) -> None:
@@ -135,30 +140,40 @@ class AppendContract(Contract):
         assert (caught.value.expected, caught.value.actual) == (1, 0)
         assert list(store.replay()) == []
 
-    @pytest.mark.parametrize("events", [[], moves("a")[0], ["a"], [ParcelSent], [None]])
-    def test_what_is_no_list_of_events_is_refused(self, store: EventStore, events: Any) -> None:
-        with pytest.raises(InvalidInput):
-            store.append("parcel-1", events)
-        assert store.get_events("parcel-1") == []
+    def test_what_is_no_list_of_events_is_refused(
+        self, store: EventStore, subtests: pytest.Subtests
+    ) -> None:
+        lists: list[Any] = [[], moves("a")[0], ["a"], [ParcelSent], [None]]
+        for events in lists:
+            with subtests.test(events=events):
+                with pytest.raises(InvalidInput):
+                    store.append("parcel-1", events)
+                assert store.get_events("parcel-1") == []
 
-    @pytest.mark.parametrize("expected", [-1, "1", 1.0, True])
     def test_an_expected_version_that_is_no_count_is_refused(
-        self, store: EventStore, expected: Any
+        self, store: EventStore, subtests: pytest.Subtests
     ) -> None:
         store.append("parcel-1", moves("a"))
-        with pytest.raises(InvalidInput):
-            store.append("parcel-1", moves("b"), expected_version=expected)
+        counts: list[Any] = [-1, "1", 1.0, True]
+        for expected in counts:
+            with subtests.test(expected=expected), pytest.raises(InvalidInput):
+                store.append("parcel-1", moves("b"), expected_version=expected)
+        assert places(store.get_events("parcel-1")) == ["a"]
 
     def test_metadata_is_a_metadata(self, store: EventStore) -> None:
         wrong: Any = {"caused_by_user": "ann"}
         with pytest.raises(InvalidInput):
             store.append("parcel-1", moves("a"), metadata=wrong)
 
-    @pytest.mark.parametrize("count", [0, 1, 3])
-    def test_there_is_one_event_id_for_each_event(self, store: EventStore, count: int) -> None:
-        with pytest.raises(InvalidInput):
-            store.append("parcel-1", moves("a", "b"), event_ids=[uuid4() for _ in range(count)])
-        assert store.get_events("parcel-1") == []
+    def test_there_is_one_event_id_for_each_event(
+        self, store: EventStore, subtests: pytest.Subtests
+    ) -> None:
+        for count in (0, 1, 3):
+            with subtests.test(count=count):
+                ids = [uuid4() for _ in range(count)]
+                with pytest.raises(InvalidInput):
+                    store.append("parcel-1", moves("a", "b"), event_ids=ids)
+                assert store.get_events("parcel-1") == []
 
     def test_event_ids_are_uuids(self, store: EventStore) -> None:
         texts: Any = [str(uuid4())]
@@ -169,27 +184,30 @@ class AppendContract(Contract):
         with pytest.raises(InvalidInput):
             store.append("parcel-1", moves("a", "b"), event_ids=[uuid4()] * 2)
 
-    @pytest.mark.parametrize("aggregate_id", GOOD_IDS)
     def test_an_aggregate_id_comes_back_as_it_was_written(
-        self, store: EventStore, aggregate_id: str
+        self, store: EventStore, subtests: pytest.Subtests
     ) -> None:
-        assert store.append(aggregate_id, moves("a")).aggregate_id == aggregate_id
-        assert [item.aggregate_id for item in store.get_events(aggregate_id)] == [aggregate_id]
-        assert [item.aggregate_id for item in store.replay()] == [aggregate_id]
+        for aggregate_id in GOOD_IDS:
+            with subtests.test(aggregate_id=aggregate_id):
+                assert store.append(aggregate_id, moves("a")).aggregate_id == aggregate_id
+                recorded = store.get_events(aggregate_id)
+                assert [item.aggregate_id for item in recorded] == [aggregate_id]
+        assert sorted(item.aggregate_id for item in store.replay()) == sorted(GOOD_IDS)
 
     def test_ids_that_look_alike_are_different(self, store: EventStore) -> None:
         for aggregate_id in GOOD_IDS:
             assert store.append(aggregate_id, moves(aggregate_id)).version == 1
         assert [places(store.get_events(it)) for it in GOOD_IDS] == [[it] for it in GOOD_IDS]
 
-    @pytest.mark.parametrize("aggregate_id", BAD_IDS)
     def test_what_is_no_category_and_id_is_refused(
-        self, store: EventStore, aggregate_id: Any
+        self, store: EventStore, subtests: pytest.Subtests
     ) -> None:
-        with pytest.raises(InvalidAggregateId):
-            store.append(aggregate_id, moves("a"))
-        with pytest.raises(InvalidAggregateId):
-            store.get_events(aggregate_id)
+        for aggregate_id in BAD_IDS:
+            with subtests.test(aggregate_id=aggregate_id):
+                with pytest.raises(InvalidAggregateId):
+                    store.append(aggregate_id, moves("a"))
+                with pytest.raises(InvalidAggregateId):
+                    store.get_events(aggregate_id)
 
     @pytest.mark.parametrize("size", [0, 1, 65_536, 1_000_000])
     def test_texts_of_any_size_come_back(self, store: EventStore, size: int) -> None:

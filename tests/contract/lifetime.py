@@ -61,14 +61,12 @@ class LifetimeContract(Contract):
         with open_store():
             pass
 
-    @pytest.mark.parametrize("use", EACH_USE.values(), ids=EACH_USE.keys())
-    def test_a_closed_store_says_so(
-        self, open_store: OpenStore, use: Callable[[EventStore], Any]
-    ) -> None:
+    def test_a_closed_store_says_so(self, open_store: OpenStore, subtests: pytest.Subtests) -> None:
         with open_store() as store:
             store.append("parcel-1", moves("a"))
-        with pytest.raises(StoreClosed, match="is closed"):
-            use(store)
+        for name, use in EACH_USE.items():
+            with subtests.test(name), pytest.raises(StoreClosed, match="is closed"):
+                use(store)
 
     def test_closing_one_store_leaves_the_others_of_the_process_open(
         self, open_store: OpenStore

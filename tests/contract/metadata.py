@@ -45,12 +45,20 @@ def without_time(metadata: Metadata) -> Metadata:
 
 
 class MetadataContract(Contract):
-    @pytest.mark.parametrize("metadata", EACH_ALONE, ids=range(len(EACH_ALONE)))
-    def test_metadata_comes_back_as_given(self, store: EventStore, metadata: Metadata) -> None:
-        store.append("parcel-1", moves("a", "b"), metadata=metadata)
-        read = [without_time(item.metadata) for item in store.get_events("parcel-1")]
-        replayed = [without_time(item.metadata) for item in store.replay()]
-        assert (read, replayed) == ([metadata] * 2, [metadata] * 2)
+    def test_metadata_comes_back_as_given(
+        self, store: EventStore, subtests: pytest.Subtests
+    ) -> None:
+        for number, metadata in enumerate(EACH_ALONE):
+            with subtests.test(metadata=metadata):
+                parcel = f"parcel-{number}"
+                store.append(parcel, moves("a", "b"), metadata=metadata)
+                read = [without_time(item.metadata) for item in store.get_events(parcel)]
+                replayed = [
+                    without_time(item.metadata)
+                    for item in store.replay()
+                    if item.aggregate_id == parcel
+                ]
+                assert (read, replayed) == ([metadata] * 2, [metadata] * 2)
 
     def test_metadata_of_neighbours_does_not_mix(
         self, store: EventStore, open_store: OpenStore
@@ -61,12 +69,10 @@ class MetadataContract(Contract):
             read = [without_time(item.metadata) for item in other.get_events("parcel-1")]
         assert read == EACH_ALONE
 
-    @pytest.mark.parametrize("moment", MOMENTS)
-    def test_a_given_timestamp_is_kept_to_the_microsecond(
-        self, store: EventStore, moment: datetime
-    ) -> None:
-        store.append("parcel-1", moves("a"), metadata=Metadata(timestamp=moment))
-        assert [item.timestamp for item in store.get_events("parcel-1")] == [moment]
+    def test_a_given_timestamp_is_kept_to_the_microsecond(self, store: EventStore) -> None:
+        for moment in MOMENTS:
+            store.append("parcel-1", moves("a"), metadata=Metadata(timestamp=moment))
+        assert [item.timestamp for item in store.get_events("parcel-1")] == MOMENTS
 
     def test_timestamps_come_back_in_utc(self, store: EventStore) -> None:
         store.append("parcel-1", moves("a"), metadata=Metadata(timestamp=MOMENT))

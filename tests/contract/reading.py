@@ -14,6 +14,22 @@ NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 MICROSECOND = timedelta(microseconds=1)
 
+# Of the events a to e: what is read from one version to another.
+RANGES: dict[tuple[int, int | None], str] = {
+    (1, None): "abcde",
+    (1, 5): "abcde",
+    (2, 4): "bcd",
+    (3, 3): "c",
+    (5, None): "e",
+    (6, None): "",
+    (4, 3): "",
+    (1, 0): "",
+    (1, -5): "",
+    (1, 99): "abcde",
+    (2**80, None): "",
+    (1, 2**80): "abcde",
+}
+
 
 def at(minute: int) -> datetime:
     """Return a moment some minutes after noon."""
@@ -42,30 +58,15 @@ class ReadContract(Contract):
         )
         assert recorded.timestamp == NOON
 
-    @pytest.mark.parametrize(
-        ("from_version", "to_version", "expected"),
-        [
-            (1, None, "abcde"),
-            (1, 5, "abcde"),
-            (2, 4, "bcd"),
-            (3, 3, "c"),
-            (5, None, "e"),
-            (6, None, ""),
-            (4, 3, ""),
-            (1, 0, ""),
-            (1, -5, ""),
-            (1, 99, "abcde"),
-            (2**80, None, ""),
-            (1, 2**80, "abcde"),
-        ],
-    )
     def test_versions_are_read_from_one_to_another_both_included(
-        self, store: EventStore, from_version: int, to_version: int | None, expected: str
+        self, store: EventStore, subtests: pytest.Subtests
     ) -> None:
         store.append("parcel-1", moves(*"abc"))
         store.append("parcel-1", moves(*"de"))
-        recorded = store.get_events("parcel-1", from_version=from_version, to_version=to_version)
-        assert places(recorded) == list(expected)
+        for (first, last), expected in RANGES.items():
+            with subtests.test(from_version=first, to_version=last):
+                recorded = store.get_events("parcel-1", from_version=first, to_version=last)
+                assert places(recorded) == list(expected)
 
     @pytest.mark.parametrize("from_version", [0, -1])
     def test_there_is_no_version_before_1(self, store: EventStore, from_version: int) -> None:
@@ -91,15 +92,14 @@ class ReadContract(Contract):
         first.clear()
         assert [it.metadata.extra for it in store.get_events("parcel-1")] == [{"ip": "::1"}]
 
-    @pytest.mark.parametrize(
-        ("minute", "expected"),
-        [(-1, []), (0, ["0"]), (1, ["0"]), (5, ["0", "5"]), (9, list("059"))],
-    )
     def test_as_of_reads_what_had_happened_by_then(
-        self, store: EventStore, minute: int, expected: list[str]
+        self, store: EventStore, subtests: pytest.Subtests
     ) -> None:
         append_at(store, 0, 5, 9)
-        assert places(store.get_events("parcel-1", as_of=at(minute))) == expected
+        for minute, expected in {-1: "", 0: "0", 1: "0", 5: "05", 9: "059"}.items():
+            with subtests.test(minute=minute):
+                recorded = store.get_events("parcel-1", as_of=at(minute))
+                assert places(recorded) == list(expected)
 
     def test_as_of_is_exact_to_the_microsecond(self, store: EventStore) -> None:
         append_at(store, 0, 1)
@@ -110,15 +110,15 @@ class ReadContract(Contract):
         append_at(store, 0, 1, 1, 1, 2)
         assert versions(store.get_events("parcel-1", as_of=at(1))) == [1, 2, 3, 4]
 
-    @pytest.mark.parametrize(
-        ("minute", "expected"), [(0, [1]), (2, [1]), (4, [1]), (5, [1, 2, 3]), (8, [1, 2, 3, 4, 5])]
-    )
     def test_as_of_stops_before_the_first_event_that_is_later(
-        self, store: EventStore, minute: int, expected: list[int]
+        self, store: EventStore, subtests: pytest.Subtests
     ) -> None:
         """A fold needs a prefix, even where clocks went back."""
         append_at(store, 0, 5, 2, 8, 1)
-        assert versions(store.get_events("parcel-1", as_of=at(minute))) == expected
+        for minute, last in {0: 1, 2: 1, 4: 1, 5: 3, 8: 5}.items():
+            with subtests.test(minute=minute):
+                recorded = store.get_events("parcel-1", as_of=at(minute))
+                assert versions(recorded) == [*range(1, last + 1)]
 
     def test_as_of_before_the_first_event_reads_nothing(self, store: EventStore) -> None:
         append_at(store, 3, 1)

@@ -3,11 +3,11 @@
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -159,16 +159,19 @@ class SnapshotContract(Contract):
             repository.get("parcel-1").places.append("not an event")
         assert repository.get("parcel-1").places == ["1", "2"]
 
-    @settings(
-        max_examples=40,
-        # The classes of several stores share this test and run it one after the other.
-        suppress_health_check=[
-            HealthCheck.function_scoped_fixture,
-            HealthCheck.differing_executors,
-        ],
-    )
-    @given(history=HISTORIES, every=st.integers(1, 4))
+    histories: ClassVar[int] = 40
+
     def test_a_snapshot_and_its_tail_make_the_state_that_all_events_make(
+        self, store: EventStore
+    ) -> None:
+        @settings(max_examples=self.histories)
+        @given(history=HISTORIES, every=st.integers(1, 4))
+        def check(history: list[tuple[Event, int, bool]], every: int) -> None:
+            self.see_that_snapshots_change_nothing(store, history, every)
+
+        check()
+
+    def see_that_snapshots_change_nothing(
         self, store: EventStore, history: list[tuple[Event, int, bool]], every: int
     ) -> None:
         aggregate_id = f"parcel-{uuid4()}"

@@ -25,7 +25,7 @@ from eventkit.kafka.store import KafkaStore
 from eventkit.store import Append, Snapshot
 from tests.contract.domain import OpenStore, Parcel, by_aggregate, moves, places, versions
 from tests.contract.reading import ReadContract
-from tests.contract.replaying import EXTREMES, Filter, ReplayContract, mixed_log, peak_memory
+from tests.contract.replaying import EXTREMES, ReplayContract, mixed_log, peak_memory
 from tests.contract.snapshots import START, SnapshotContract
 from tests.contract.subscribing import first
 from tests.kafka.clients import SECONDS
@@ -52,14 +52,13 @@ def open_scanning(kafka_address: str, names: Names) -> OpenDirect:
 
 
 class TestScanningStore(ReadContract, ReplayContract, SnapshotContract):
+    # Fewer, for each read is a scan; all filters are in test_scan.py.
+    filters = EXTREMES[::6]
+    histories = 8
+
     @pytest.fixture
     def open_store(self, open_scanning: OpenStore) -> OpenStore:
         return open_scanning
-
-    @pytest.mark.parametrize("wanted", EXTREMES[::6], ids=lambda _: "filter")
-    def test_filters_combine(self, store: EventStore, wanted: Filter) -> None:
-        """All combinations are in test_scan.py."""
-        super().test_filters_combine(store, wanted)
 
     @pytest.mark.skip(reason="it saves a snapshot of events that no log has")
     def test_a_snapshot_comes_back_as_it_was_saved(

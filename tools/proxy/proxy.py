@@ -105,19 +105,24 @@ class Proxy:
         return await asyncio.start_server(self._accept, LOOPBACK, 0)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._refuses:
-            writer.transport.abort()
-            return
+        """Serve a client; whatever happens, also at the proxy's end, its socket is closed."""
         try:
-            to_broker = await asyncio.open_connection(*self.target.rsplit(":", 1))
-        except OSError:
+            with suppress(OSError, asyncio.CancelledError):
+                await self._serve(reader, writer)
+        finally:
             writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refuses:
             return
+        to_broker = await asyncio.open_connection(*self.target.rsplit(":", 1))
         line = _Line(self, (reader, writer), to_broker)
         self._lines.add(line)
         try:
-            await line.run()
+            if not self._refuses:  # it may by now
+                await line.run()
         finally:
+            line.cut()
             self._lines.discard(line)
 
     async def _deliver(self, frame: bytes) -> bytes:
@@ -134,14 +139,18 @@ class Proxy:
             line.cut()
 
     async def _end(self) -> None:
-        self._server.close()
-        self._refuses = True  # who was accepted a moment ago comes only now, as a task of its own
+        # Who was accepted a moment ago comes only now, as a task of its own. A server that is
+        # closed before leaves its socket open, so that it only stops listening here.
+        for listener in self._server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        self._refuses = True
         self._cut()
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             _, left = await asyncio.wait(others, timeout=_END_SECONDS)
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
+        self._server.close()
 
     async def let_through(self, request: Request, line: "_Line") -> None:
         """Return when the request may go to the broker."""

@@ -34,8 +34,8 @@ _LONGEST_LOOK = 0.05
 class EventStore:
     """An `eventkit.EventStore` whose calls are awaited.
 
-    It may be used from several loops, in several threads, and outlives them. Not after `fork()`:
-    each process opens its own.
+    It may be used from several loops, in several threads, and outlives them; not after `fork()`,
+    see `SqliteStore` and `KafkaStore`.
 
     A call that is cancelled, also by a time-out, is taken back if it has not begun. A write that
     has begun may take effect, and nobody is told: give it event ids, then a retry is safe.
@@ -169,7 +169,8 @@ class EventStore:
         pause = _FIRST_LOOK
         while error := await self.run(partial(_not_there, wait, position)):  # keeps no thread
             if loop.time() >= deadline:
-                raise StoreUnavailable(f"{position} was not read within {seconds:g} s") from error
+                text = f"{position} was not read within {seconds:g} s"
+                raise StoreUnavailable(text, retryable=True) from error
             await sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK)
 
@@ -214,9 +215,7 @@ class EventStore:
         if self._refuses:
             raise StoreClosed("the event store")
         if self._process != os.getpid():
-            raise StoreClosed(
-                "the event store", "was opened before fork() and belongs to the parent process"
-            )
+            raise StoreClosed.by_fork("the event store")
         return self._mailboxes.here()
 
 

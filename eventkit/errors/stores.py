@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from eventkit.errors.root import EventkitError
 
@@ -18,9 +18,19 @@ class StoreError(EventkitError):
 class StoreClosed(StoreError):
     """The store was closed, or belongs to another process."""
 
-    def __init__(self, what: str, reason: str = "is closed") -> None:
-        super().__init__(f"{what} {reason}; open it again with connect().")
+    def __init__(self, what: str, reason: str = "is closed; open it again with connect().") -> None:
+        super().__init__(f"{what} {reason}")
         self.what = what
+
+    @classmethod
+    def by_fork(cls, what: str) -> Self:
+        """The error of what was opened before `fork()`, in the child."""
+        return cls(
+            what,
+            "was opened before fork() and belongs to the parent process. Close it before the fork "
+            "and open it in each process, or start processes by 'spawn' or 'forkserver' of "
+            "multiprocessing.",
+        )
 
 
 class StoreBusy(StoreError):
@@ -31,6 +41,11 @@ class StoreBusy(StoreError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be read or written now; the message says why and how to go on."""
+
+    def __init__(self, message: str, *, retryable: bool | None = None) -> None:
+        super().__init__(message)
+        if retryable is not None:
+            self.retryable = retryable
 
 
 class KafkaUnavailable(StoreUnavailable):

@@ -210,10 +210,7 @@ class DirectStore(Reads):
         if self._closed:
             raise StoreClosed(f"the event store {self._where}")
         if self._process != os.getpid():
-            raise StoreClosed(
-                f"the event store {self._where}",
-                "was opened before fork() and belongs to the parent process",
-            )
+            raise StoreClosed.by_fork(f"the event store {self._where}")
 
 
 def _tell(progress: CatchUp) -> None:

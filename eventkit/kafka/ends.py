@@ -58,7 +58,8 @@ class Ends:
                 if not passing or monotonic() > deadline:
                     why = str(error) or "no answer in time"
                     raise StoreUnavailable(
-                        f"Kafka does not tell where the log ends ({why}); is the broker up?"
+                        f"Kafka does not tell where the log ends ({why}); is the broker up?",
+                        retryable=True,
                     ) from error
             sleep(_PAUSE)
             self._learn_leaders()

@@ -67,7 +67,7 @@ class KafkaStore(ReadsLog, Subscribes):
 
     An append that returned is in the log and in the index. Use one store from any number of
     threads, one index file from any number of processes of a host, and one log from any number of
-    hosts. After `fork()` each process opens its own store.
+    hosts. A process made by `fork()` opens its own store, on another index.
 
     Snapshots are kept in the index, and written to a topic beside that of the events, from where
     other hosts and a rebuilt index have them.
@@ -253,7 +253,8 @@ class KafkaStore(ReadsLog, Subscribes):
         seconds = self._timeout if timeout is None else timeout
         reached: dict[Partition, int] = {(topic, part): offset + 1}
         if not self._view.wait(lambda: self._view.has_applied(reached), monotonic() + seconds):
-            raise StoreUnavailable(f"{position} was not read from Kafka within {seconds} s")
+            text = f"{position} was not read from Kafka within {seconds} s"
+            raise StoreUnavailable(text, retryable=True)
 
     def close(self) -> None:
         """Finish the appends that were accepted, and let go of everything; again does nothing."""
@@ -376,10 +377,7 @@ class KafkaStore(ReadsLog, Subscribes):
         if self._closed:
             raise StoreClosed(f"the event store {self._where}")
         if self._process != os.getpid():
-            raise StoreClosed(
-                f"the event store {self._where}",
-                "was opened before fork() and belongs to the parent process",
-            )
+            raise StoreClosed.by_fork(f"the event store {self._where}")
         self._following.check()
 
     def _snapshot_tail(self, follower: int) -> SnapshotTail:

@@ -9,6 +9,7 @@ import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 
 from eventkit.errors import InvalidUrl, ReadModelError
+from eventkit.projection.forked import leave_to_parent
 from eventkit.projection.metadata import METADATA
 from eventkit.projection.postgres_failures import translate
 
@@ -115,6 +116,7 @@ class PostgresDatabase:
             connection.commit()
 
         event.listen(engine, "connect", prepare)
+        leave_to_parent(engine)
         return engine
 
     def _options(self) -> str:

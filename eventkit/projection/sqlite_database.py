@@ -11,6 +11,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from eventkit.errors import InvalidUrl, ReadModelBusy, ReadModelError, ReadModelUnavailable
+from eventkit.projection.forked import leave_to_parent
+from eventkit.sqlite.forked import ADVICE, is_inherited
 from eventkit.sqlite.schema import APPLICATION_ID
 
 _PAUSE = 0.01
@@ -104,11 +106,17 @@ class SqliteDatabase:
 
     def _engine(self, begin: str) -> Engine:
         engine = create_engine(self._url, connect_args={"timeout": self._timeout})
+        leave_to_parent(engine)
+        event.listen(engine, "do_connect", self._check_inherited)
         event.listen(engine, "connect", self._prepare)
         # The driver would begin a transaction late, at the first write, and never for a DDL
         # statement; so it is told to begin none, and each is begun here.
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin) and None)
         return engine
+
+    def _check_inherited(self, *_: object) -> None:
+        if is_inherited(self._path):
+            raise ReadModelUnavailable(f"{self.where} {ADVICE}")
 
     def _prepare(self, connection: sqlite3.Connection, _record: Any) -> None:
         try:

@@ -35,7 +35,7 @@ class SqliteStore(ReadsLog, Subscribes):
 
     An append that returned is on the disk: it survives kill -9 and, as far as the disk keeps its
     word on fsync, the loss of power. Use one store from any number of threads, and one file from
-    any number of processes; after `fork()` each process opens its own.
+    any number of processes. One made by `fork()` cannot open a file that its parent has open.
 
     Parameters:
         path: the file; made where there is none. Its folder must exist.
@@ -197,10 +197,7 @@ class SqliteStore(ReadsLog, Subscribes):
         if self._closed:
             raise StoreClosed(f"the event store {self._where}")
         if self._process != os.getpid():
-            raise StoreClosed(
-                f"the event store {self._where}",
-                "was opened before fork() and belongs to the parent process",
-            )
+            raise StoreClosed.by_fork(f"the event store {self._where}")
 
     def _connect(self) -> sqlite3.Connection:
         return connect_file(self._path, timeout=self._timeout)

@@ -28,8 +28,9 @@ def test_a_position_that_does_not_come_is_told_in_time(open_kafka: OpenStore) ->
     async def work() -> None:
         async with aio.EventStore(open_kafka()) as store:
             topic, partition, offset = (await store.append("parcel-1", moves("a"))).position
-            with pytest.raises(StoreUnavailable, match=r"within 0\.1 s"):
+            with pytest.raises(StoreUnavailable, match=r"within 0\.1 s") as late:
                 await store.wait(Position(topic, partition, offset + 1_000), timeout=0.1)
+            assert late.value.retryable
             with pytest.raises(InvalidInput):
                 await store.wait(Position("none.events", 0, 0))
 

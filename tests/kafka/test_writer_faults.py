@@ -148,8 +148,9 @@ def test_while_the_broker_is_away_nothing_is_begun_and_doubt_is_told(broker: Clu
         broker.kill(1)
         with pytest.raises(OutcomeUnknown) as unknown:
             desk.append("task-1", 1)
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable) as refused:
             desk.append("task-1", 1)
+        assert refused.value.retryable
         broker.restart(1)
         desk.timeout = 30
         done.append(desk.append("task-1", 1, event_ids=unknown.value.event_ids))

@@ -1,5 +1,7 @@
 """The database of the read models, whatever its kind: readers, writers, errors."""
 
+import os
+
 import pytest
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import DBAPIError
@@ -86,3 +88,27 @@ def test_before_a_projection_runs_there_is_nothing_to_read(models: ReadModels) -
     with pytest.raises(ReadModelUnavailable, match="run a projection first"), models.connect():
         pass
     assert not models.exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_uses_no_connection_of_its_parent(
+    store: SqliteStore, models_url: str, models: ReadModels, runner: Runner
+) -> None:
+    """On PostgreSQL it makes its own; a SQLite file that is open cannot be opened there again."""
+    runner.run()
+    child = os.fork()
+    if child == 0:
+        try:
+            with models.writing() as connection:
+                connection.execute(Balances.accounts.delete())
+        except ReadModelUnavailable as error:
+            os._exit(3 if "the process that this one was forked from" in str(error) else 1)
+        except BaseException:  # noqa: BLE001 - the exit code tells
+            os._exit(1)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with models.connect() as connection:
+        is_empty = not connection.execute(select(Balances.accounts)).all()
+    assert (code, is_empty) == ((3, False) if models_url.startswith("sqlite") else (0, True))
+    runner.rebuild()
+    assert actual(models) == expected(store)

@@ -3,21 +3,19 @@
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from contextlib import ExitStack, closing
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
 from eventkit.sqlite import SqliteStore
 from tests.contract.concurrency import assert_only_winners_are_recorded
 from tests.contract.domain import by_aggregate, places, versions
+from tests.sqlite.scripts import python
 from tests.sqlite.workers import (
     append_until_killed,
     meeting,
@@ -26,7 +24,6 @@ from tests.sqlite.workers import (
     remaining,
     worker,
 )
-from tests.unit.source import ROOT
 
 EFFORT = int(os.environ.get("EVENTKIT_TEST_EFFORT", "1"))
 """How many times as many rounds as usual."""
@@ -131,20 +128,6 @@ def test_a_new_file_can_be_opened_by_many_processes_at_once(file: Path, turn: in
     assert found == {f"parcel-{number}": 3 for number in range(8)}
 
 
-def python(script: str, *arguments: Any) -> str:
-    """Return what a script prints in a process of its own, which ends well."""
-    done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
 LEFT_OPEN = """
 import sys, threading
 from eventkit import Repository
@@ -173,75 +156,3 @@ def test_a_process_that_ends_without_closing_does_not_hang(file: Path) -> None:
     assert len(found["parcel-1"]) == 1_500
     for items in found.values():
         assert versions(items) == [*range(1, len(items) + 1)]
-
-
-FORKED = """
-import os, sys
-from eventkit import Repository
-from eventkit.errors import StoreClosed
-from eventkit.sqlite import SqliteStore
-from eventkit.store import Snapshot
-from tests.contract.domain import Parcel, moves
-
-store = SqliteStore(sys.argv[1])
-store.append("parcel-1", moves("a"))
-repository = Repository(store, Parcel, snapshot_every=1)
-repository.get("parcel-1")
-replay = store.replay()
-uses = {
-    "append": lambda: store.append("parcel-1", moves("b")),
-    "get_events": lambda: store.get_events("parcel-1"),
-    "replay": lambda: list(replay),
-    "repository": lambda: repository.get("parcel-1"),
-    "load_snapshot": lambda: store.snapshots.load_snapshot("parcel-1"),
-    "save_snapshot": lambda: store.snapshots.save_snapshot(snapshot),
-}
-snapshot = store.snapshots.load_snapshot("parcel-1")
-child = os.fork()
-if child == 0:
-    for name, use in uses.items():
-        try:
-            use()
-        except StoreClosed as error:
-            print(name, error)
-    store.close()
-    with SqliteStore(sys.argv[1]) as own:
-        own.append("parcel-1", moves("child"))
-    sys.exit()
-os.waitpid(child, 0)
-store.append("parcel-1", moves("parent"))
-store.close()
-"""
-
-
-def test_after_fork_the_child_is_told_to_open_the_store_itself(file: Path) -> None:
-    said = python(FORKED, file).splitlines()
-    reason = (
-        f"the event store {file} was opened before fork() and belongs to the parent process; "
-        "open it again with connect()."
-    )
-    uses = ["append", "get_events", "replay", "repository", "load_snapshot", "save_snapshot"]
-    assert said == [f"{use} {reason}" for use in uses]
-    with SqliteStore(file) as store:
-        assert places(store.get_events("parcel-1")) == ["a", "child", "parent"]
-
-
-def test_event_ids_of_a_forked_process_are_its_own() -> None:
-    script = """
-import os, sys
-from eventkit.ids import new_event_id
-new_event_id()
-reading, writing = os.pipe()
-for _ in range(4):
-    if os.fork() == 0:
-        os.write(writing, "".join(f"{new_event_id()}\\n" for _ in range(20)).encode())
-        os._exit(0)
-os.close(writing)
-for _ in range(4):
-    os.wait()
-sys.stdout.write(os.read(reading, 10_000).decode())
-"""
-    # The first 48 bits are the time; the rest must differ wherever the time does not.
-    ids = python(script).split()
-    assert len(ids) == 80
-    assert len({event_id[14:] for event_id in ids}) == 80

@@ -157,7 +157,8 @@ class Scan:
                 if monotonic() > patience:
                     raise StoreUnavailable(
                         f"{topic}/{part} was not read up to {end} within {self._timeout} s; "
-                        "is the broker up?"
+                        "is the broker up?",
+                        retryable=True,
                     )
                 continue
             patience = monotonic() + self._timeout

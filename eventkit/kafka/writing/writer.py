@@ -142,7 +142,7 @@ class Writer:
             StoreClosed: the writer was closed, or belongs to the parent process.
         """
         if os.getpid() != self._process:
-            raise StoreClosed("the event store", "was opened before fork()")
+            raise StoreClosed.by_fork("the event store")
         self._list.put(call)
 
     def put_all(self, whole: Whole, call: Call) -> None:
@@ -334,5 +334,6 @@ class Writer:
 def _unreachable(reason: object) -> StoreUnavailable:
     return StoreUnavailable(
         f"the append was given up at its deadline: Kafka cannot be reached ({reason}); "
-        "this call wrote nothing. Try again later."
+        "this call wrote nothing. Try again later.",
+        retryable=True,
     )

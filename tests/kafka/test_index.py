@@ -218,35 +218,3 @@ def test_a_store_without_an_index_file_keeps_one_while_it_is_open(
         assert folder.exists()
     assert not folder.exists()
     assert reports[-1].done == reports[-1].total >= len(history)
-
-
-# The child ends as Python ends, but for librdkafka's clients: they have no threads there.
-FORKS = """
-import atexit, os, sys
-from eventkit.kafka.settings import KafkaSettings
-from eventkit.kafka.store import KafkaStore
-from tests.contract.domain import moves, places
-from tests.kafka.conftest import QUICK
-
-with KafkaStore(KafkaSettings(sys.argv[1], QUICK), prefix=sys.argv[2]) as store:
-    store.append("parcel-1", moves("a"))
-    child = os.fork()
-    if child == 0:
-        store.close()
-        atexit._run_exitfuncs()
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert store._path.exists()
-    store.append("parcel-1", moves("b"), expected_version=1)
-    print(*places(store.get_events("parcel-1")), store._path.parent)
-"""
-
-
-def test_an_index_in_a_temporary_folder_outlives_a_forked_process(
-    kafka_address: str, names: Names
-) -> None:
-    command = [sys.executable, "-c", FORKS, kafka_address, names.prefix]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
-    *found, folder = done.stdout.split()
-    assert found == ["a", "b"]
-    assert not Path(folder).exists()

@@ -9,17 +9,17 @@ from pathlib import Path
 
 _File = tuple[int, int]
 
-_inherited: dict[int, _File] = {}
+_inherited: set[_File] = set()
 
 ADVICE = (
-    "is open in the process that this one was forked from, and SQLite loses what is written to a "
+    "was open in the process that this one was forked from, and SQLite loses what is written to a "
     "file that is opened here again. Close it before the fork and open it in each process, or "
     "start processes by 'spawn' or 'forkserver' of multiprocessing."
 )
 
 
 def is_inherited(path: Path) -> bool:
-    """Whether this process has the file open since the fork that made it.
+    """Whether the parent of this process had the file open at the fork.
 
     SQLite keeps in memory which locks a process has on a file, once for all its connections, while
     the locks themselves do not pass to a child: sqlite.org/howtocorrupt.html, section 2.6. Without
@@ -30,39 +30,25 @@ def is_inherited(path: Path) -> bool:
     2. the parent closes its last connection, and finds nobody else: it copies the write-ahead log
        into the file and deletes it;
     3. the child goes on in the deleted one. All that it is told is written is gone with it.
+
+    It stays so for as long as the child lives: a daemon closes the descriptors that it inherited,
+    and SQLite's notes, which go by the number of the file, know nothing of it.
     """
     if not _inherited:
         return False
     with suppress(OSError):
-        file = _file_of(path)
-        if any(it == file and _is_open(descriptor, file) for descriptor, it in _inherited.items()):
-            return True
-        # All were closed here. What this process opens now may get one of their numbers.
-        for descriptor in [it for it, inherited in _inherited.items() if inherited == file]:
-            del _inherited[descriptor]
+        found = path.stat()
+        return (found.st_dev, found.st_ino) in _inherited
     return False
 
 
 def _note_inherited() -> None:
-    _inherited.clear()
     with suppress(OSError):
         for path in Path("/dev/fd").iterdir():
             with suppress(OSError):
                 found = os.fstat(int(path.name))
                 if stat.S_ISREG(found.st_mode):
-                    _inherited[int(path.name)] = (found.st_dev, found.st_ino)
-
-
-def _file_of(path: Path) -> _File:
-    found = path.stat()
-    return found.st_dev, found.st_ino
-
-
-def _is_open(descriptor: int, file: _File) -> bool:
-    with suppress(OSError):
-        found = os.fstat(descriptor)
-        return (found.st_dev, found.st_ino) == file
-    return False
+                    _inherited.add((found.st_dev, found.st_ino))
 
 
 os.register_at_fork(after_in_child=_note_inherited)

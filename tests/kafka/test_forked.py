@@ -75,5 +75,5 @@ def test_a_forked_process_has_an_index_of_its_own(
     command = [sys.executable, "-c", SHARES, kafka_address, names.prefix, str(shared), str(own)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
     refused, found = done.stdout.splitlines()
-    assert refused.startswith(f"{shared} is open in the process that this one was forked from")
+    assert refused.startswith(f"{shared} was open in the process that this one was forked from")
     assert found == "a b c"

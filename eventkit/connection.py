@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
 
 from eventkit.errors import InvalidUrl, StoreUnavailable
@@ -53,6 +53,8 @@ def connect(
         InvalidSetting: librdkafka or eventkit cannot take a setting.
         StoreError: the store cannot be opened; the message says why.
     """
+    if not isinstance(cast("object", url), str):
+        raise InvalidUrl(str(url), f"it is no text. {_EXAMPLES}")
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -71,7 +73,7 @@ def connect(
 
 
 def _sqlite(url: str, parts: SplitResult) -> SqliteStore:
-    if parts.netloc or len(parts.path) < 2:  # noqa: PLR2004 - "/" and a name
+    if not url.lower().startswith("sqlite:///") or len(parts.path) < 2:  # noqa: PLR2004 - "/" and a name
         raise InvalidUrl(url, f"it names no file; mind the three slashes. {_EXAMPLES}")
     if parts.fragment:
         raise InvalidUrl(url, "a file name with '#' is written with %23")

@@ -81,6 +81,24 @@ class EventTypes:
                 self._claims.setdefault(name, {})[qualified_name(cls)] = cls
             self._bound.add(cls)
 
+    def bind_to_write(self, cls: type[Event]) -> None:
+        """`bind`, unless the name that `cls` records is one by which others are read here.
+
+        Events of both would stand in the log under one name, and nobody could read either again.
+
+        Raises:
+            AmbiguousEventType: another class has that name, or that alias; nothing was changed.
+            InvalidInput: it is `Event` itself.
+        """
+        if cls is Event:
+            raise InvalidInput("Event itself tells nothing: append events of a class made of it")
+        name = cls._eventkit_type
+        with self._lock:
+            others = {*self._claims.get(name, ())} - {qualified_name(cls)}
+        if others:
+            raise AmbiguousEventType(name, sorted({*others, qualified_name(cls)}))
+        self.bind(cls)
+
     def bind_all(self, classes: Iterable[type[Event]]) -> None:
         """`bind` each of the classes."""
         for cls in classes:

@@ -8,8 +8,9 @@ from typing import Any, Self
 class EventkitError(Exception):
     """Base of all errors of eventkit.
 
-    `retryable` says whether the same call may succeed later; `where` names the recorded event that
-    the error was met at, if it was met while reading one.
+    `retryable` says whether it may succeed later: after a `ConcurrencyError` with the aggregate
+    loaded again, after `OutcomeUnknown` with `event_ids=error.event_ids`, else by the same call.
+    `where` names the recorded event that the error was met at, if it was met while reading one.
     """
 
     retryable = False

@@ -354,7 +354,7 @@ class KafkaStore(ReadsLog, Subscribes):
         return partitions
 
     def _check_schema(self, cls: type[Event]) -> None:
-        self._types.bind(cls)
+        self._types.bind_to_write(cls)
         self._schemas.ensure(self._log.codec.schema_of(cls))
         self._checked.add(cls)
 

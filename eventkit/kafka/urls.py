@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from eventkit.kafka.settings import KafkaSettings, Setting, is_secret
 
 _SCHEME = "kafka://"
 _CONFIG = "config"
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^][:/\s]+)(:\d+)?")
 
 
 class KafkaUrl(NamedTuple):
@@ -45,7 +47,8 @@ def parse_url(url: str, given: Mapping[str, Setting] | None = None) -> KafkaUrl:
             "into a file, and say ?config=FILE",
         )
     addresses = rest.removesuffix("/")
-    if not url.startswith(_SCHEME) or not all(addresses.split(",")) or "/" in addresses:
+    sound = all(_ADDRESS.fullmatch(it) for it in addresses.split(","))
+    if not url.startswith(_SCHEME) or not sound:
         raise InvalidUrl(shown, "write kafka://host:port, or several with commas")
     options = dict(parse_qsl(query, keep_blank_values=True))
     settings: dict[str, Setting] = {}

@@ -185,7 +185,7 @@ class SqliteStore(ReadsLog, Subscribes):
     def _schema_of(self, cls: type[Event]) -> AvroSchema:
         schema = self._schemas.get(cls)
         if schema is None:
-            self._types.bind(cls)
+            self._types.bind_to_write(cls)
             schema = self._schemas[cls] = self._codec.schema_of(cls)
         return schema
 

@@ -3,7 +3,7 @@
 import pytest
 
 from eventkit import Event, EventStore
-from eventkit.errors import AmbiguousEventType, UnknownEventType
+from eventkit.errors import AmbiguousEventType, InvalidInput, UnknownEventType
 from tests.contract.base import Contract
 from tests.contract.domain import OpenStore, moves, unknown
 
@@ -106,6 +106,19 @@ class EventTypeContract(Contract):
             )
             other.types.bind(NAMESAKES[0])
             assert len(other.get_events("crate-1")) == 1
+
+    def test_no_second_class_is_written_under_the_name_of_another(self, store: EventStore) -> None:
+        """Both would stand in the log under one name: neither could be read again."""
+        first, second = (it.model_validate({"on": "van-1"}) for it in NAMESAKES)
+        store.append("crate-1", [first])
+        with pytest.raises(AmbiguousEventType, match="Give one of them another recorded name"):
+            store.append("crate-2", [second])
+        assert [item.event for item in store.replay()] == [first]
+
+    def test_an_event_of_no_class_of_its_own_is_refused(self, store: EventStore) -> None:
+        with pytest.raises(InvalidInput, match="append events of a class made of it"):
+            store.append("crate-1", [Event()])
+        assert list(store.replay()) == []
 
     def test_an_unknown_type_can_be_read_once_its_class_is_known(
         self, store: EventStore, open_store: OpenStore

@@ -58,6 +58,8 @@ def test_the_time_out_is_an_option(query: str, seconds: float) -> None:
         ("postgres://host/db", "there is no store for postgres://. Write sqlite:///events.db"),
         ("sqlite://events.db", "it names no file; mind the three slashes."),
         ("sqlite://", "it names no file; mind the three slashes."),
+        ("sqlite:events.db", "it names no file; mind the three slashes."),
+        ("sqlite:/events.db", "it names no file; mind the three slashes."),
         ("sqlite:///", "it names no file; mind the three slashes."),
         ("sqlite://[events.db", "Invalid IPv6 URL"),
         ("sqlite:///events.db#1", "a file name with '#' is written with %23"),
@@ -77,6 +79,11 @@ def test_a_url_that_leads_nowhere_is_refused_with_the_reason(
     assert caught.value.url == url
     assert reason in caught.value.reason
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_is_no_url() -> None:
+    with pytest.raises(InvalidUrl, match="Write sqlite:///"):
+        connect(Path("events.db"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:///a%00b.db"])

@@ -42,7 +42,17 @@ def test_what_is_given_wins_over_the_url_and_the_url_over_the_file(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "url", ["kafka://", "kafka://,a", "kafka://a,", "kafka://a/b", "sqlite:///a", "a:9092"]
+    "url",
+    [
+        "kafka://",
+        "kafka://,a",
+        "kafka://a,",
+        "kafka://a/b",
+        "kafka://a:x",
+        "kafka://a:1:2",
+        "sqlite:///a",
+        "a:9092",
+    ],
 )
 def test_a_url_without_sound_addresses_is_refused(url: str) -> None:
     with pytest.raises(InvalidUrl, match="write kafka://host:port"):

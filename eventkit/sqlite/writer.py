@@ -7,11 +7,12 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from eventkit.codec import AvroCodec, AvroSchema, check_same_meaning
+from eventkit.codec import AvroCodec, AvroSchema
 from eventkit.errors import ConcurrencyError, EventkitError, OutcomeUnknown
 from eventkit.sqlite.failures import FAILURES, translate, translated
 from eventkit.sqlite.retries import Known, known_events, retry_of
 from eventkit.sqlite.rows import COLUMNS, NewRow, position_of
+from eventkit.sqlite.storedschemas import StoredSchemas
 from eventkit.sqlite.writelock import begin
 from eventkit.sqlite.writes import Batch, Write
 from eventkit.store import Appended
@@ -23,8 +24,6 @@ _INSERT = {
     rows: f"INSERT INTO events ({','.join(COLUMNS)}) VALUES {','.join([_ROW] * rows)}"  # noqa: S608 - constants
     for rows in (1 << power for power in range(_MOST_ROWS.bit_length()))
 }
-_STORED_SCHEMA = "SELECT schema FROM schemas WHERE fingerprint = ?"
-_INSERT_SCHEMA = "INSERT INTO schemas (fingerprint, schema) VALUES (?, ?)"
 _HEADS = """
 SELECT coalesce((SELECT max(position) FROM events), 0),
        json_group_object(value, coalesce(
@@ -54,7 +53,7 @@ class Writer:
         self._timeout = timeout
         self._codec = codec
         self._where = where
-        self._stored_schemas: set[bytes] = set()
+        self._schemas = StoredSchemas()
 
     def commit(self, batches: Sequence[Batch]) -> None:
         """Give every write of the batches its outcome.
@@ -80,16 +79,16 @@ class Writer:
             batch.settled = True
 
     def _attempt(self, batches: Sequence[Batch], *, thorough: bool) -> None:
-        committing = False
+        committing, added = False, list[AvroSchema]()
         writes = [write for batch in batches for write in batch.writes]
         try:
             begin(self._connection, timeout=self._timeout)
             parameters = self._decide(writes, thorough=thorough)
             if any(batch.together for batch in batches):
                 writes, parameters = self._decide_together(batches, parameters, thorough=thorough)
-            schemas = self._new_schemas(writes)
             if parameters:
-                self._insert(parameters, schemas)
+                added = self._schemas.add(self._connection, writes)
+                self._insert(parameters)
                 committing = True
             self._connection.execute("COMMIT")
         except sqlite3.IntegrityError:
@@ -107,7 +106,7 @@ class Writer:
                 write.may_be_retry = True
             raise
         else:
-            self._stored_schemas.update(schema.fingerprint for schema in schemas)
+            self._schemas.keep(added)
 
     def _decide_together(
         self, batches: Sequence[Batch], parameters: list[object], *, thorough: bool
@@ -170,24 +169,13 @@ class Writer:
             )
         return parameters
 
-    def _new_schemas(self, writes: Sequence[Write]) -> list[AvroSchema]:
-        used = {schema.fingerprint: schema for write in writes for schema in write.schemas}
-        return [used[new] for new in used.keys() - self._stored_schemas]
-
     def _heads(self, aggregate_ids: Iterable[str]) -> tuple[int, dict[str, int]]:
         """The last position, and the version of each aggregate."""
         asked = json.dumps(list(aggregate_ids))
         position, heads = self._connection.execute(_HEADS, (asked,)).fetchone()
         return position, json.loads(heads)
 
-    def _insert(self, parameters: list[object], schemas: Iterable[AvroSchema]) -> None:
-        for schema in schemas:
-            key = (schema.fingerprint,)
-            stored = self._connection.execute(_STORED_SCHEMA, key).fetchone()
-            if stored is None:
-                self._connection.execute(_INSERT_SCHEMA, (schema.fingerprint, schema.json))
-            else:
-                check_same_meaning(stored[0], schema, schema.name)
+    def _insert(self, parameters: list[object]) -> None:
         start, rows = 0, len(parameters) // _WIDTH
         while rows:
             count = min(1 << (rows.bit_length() - 1), _MOST_ROWS)

@@ -1,0 +1,134 @@
+"""No event stands in the file without the schema it was written with, whatever came before it."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from eventkit import Append, ConcurrencyError, Event, EventkitError
+from eventkit.codec import fingerprint_of
+from eventkit.errors import DuplicateEventId
+from eventkit.events import EventTypes
+from eventkit.sqlite import SqliteStore
+from tests.contract.domain import moves
+from tests.sqlite.faults import Faults, failure
+
+IO_ERROR = sqlite3.SQLITE_IOERR | 5 << 8  # SQLITE_IOERR_FSYNC
+
+
+class CratePacked(Event):
+    pass
+
+
+FIRST = [CratePacked()]
+"""Events of a class that the store has not written yet."""
+
+
+@pytest.fixture
+def store(file: Path) -> Iterator[SqliteStore]:
+    with SqliteStore(file) as store:
+        store.append("parcel-1", moves("a"))
+        yield store
+
+
+def unread(file: Path) -> list[str]:
+    """Return the types of the events whose schema the file does not hold."""
+    with closing(sqlite3.connect(file)) as connection:
+        held = {row[0] for row in connection.execute("SELECT fingerprint FROM schemas")}
+        rows = connection.execute("SELECT event_type, data FROM events").fetchall()
+    return [event_type for event_type, data in rows if fingerprint_of(data) not in held]
+
+
+def lost_a_race(store: SqliteStore) -> None:
+    with pytest.raises(ConcurrencyError):
+        store.append("parcel-1", FIRST, expected_version=0)
+
+
+def took_an_id(store: SqliteStore) -> None:
+    (recorded,) = store.get_events("parcel-1")
+    with pytest.raises(DuplicateEventId):
+        store.append("parcel-2", FIRST, event_ids=[recorded.event_id])
+
+
+def lost_a_race_beside_another(store: SqliteStore) -> None:
+    """The commit writes something, though not this."""
+    refused, written = store.append_each(
+        [Append("parcel-1", FIRST, 0), Append("parcel-3", moves("b"))]
+    )
+    assert isinstance(refused, ConcurrencyError)
+    assert not isinstance(written, EventkitError)
+
+
+def lost_a_race_together(store: SqliteStore) -> None:
+    with pytest.raises(ConcurrencyError):
+        store.append_all([Append("parcel-2", FIRST, 0), Append("parcel-1", moves("b"), 0)])
+
+
+def was_not_committed(store: SqliteStore) -> None:
+    Faults(store).fail_before("COMMIT", failure(IO_ERROR))
+    with pytest.raises(EventkitError):
+        store.append("parcel-2", FIRST)
+
+
+def was_not_committed_and_then_lost_a_race(store: SqliteStore) -> None:
+    was_not_committed(store)
+    lost_a_race(store)
+
+
+def was_not_inserted(store: SqliteStore) -> None:
+    Faults(store).fail_before("INSERT INTO events", failure(sqlite3.SQLITE_FULL))
+    with pytest.raises(EventkitError):
+        store.append("parcel-2", FIRST)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lost_a_race,
+        took_an_id,
+        lost_a_race_beside_another,
+        lost_a_race_together,
+        was_not_committed,
+        was_not_committed_and_then_lost_a_race,
+        was_not_inserted,
+    ],
+)
+def test_the_schema_is_kept_by_the_first_append_of_a_class_that_is_written(
+    store: SqliteStore, file: Path, refused: Callable[[SqliteStore], None]
+) -> None:
+    refused(store)
+    store.append("parcel-1", FIRST, expected_version=1)
+    assert unread(file) == []
+
+
+def test_what_was_written_after_a_refusal_is_read_by_the_class_of_tomorrow(
+    store: SqliteStore, file: Path
+) -> None:
+    lost_a_race(store)
+    store.append("parcel-1", FIRST, expected_version=1)
+
+    class Tomorrow(Event, event_type="CratePacked"):
+        signed_by: str = ""
+
+    types = EventTypes()
+    types.bind(Tomorrow)
+    with SqliteStore(file, types=types) as later:
+        (recorded,) = later.get_events("parcel-1", from_version=2)
+    assert recorded.event == Tomorrow()
+
+
+def test_the_next_append_of_a_class_adds_the_schema_that_its_earlier_events_lack(
+    store: SqliteStore, file: Path
+) -> None:
+    store.append("parcel-1", FIRST)
+    store.close()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("DROP TRIGGER schemas_are_never_deleted")
+        connection.execute("DELETE FROM schemas")
+        connection.commit()
+    assert unread(file) == ["ParcelMoved", "CratePacked"]
+    with SqliteStore(file) as again:
+        again.append("parcel-2", FIRST)
+    assert unread(file) == ["ParcelMoved"]

@@ -39,5 +39,5 @@ def database_id(models: ReadModels) -> str:
 def _place(connection: Connection, models: ReadModels) -> str:
     if models.dialect == "postgresql":
         return str(connection.execute(_OID).scalar())
-    file = Path(models.where).stat()
+    file = Path(str(connection.engine.url.database)).stat()
     return f"{file.st_dev} {file.st_ino}"

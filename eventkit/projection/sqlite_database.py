@@ -65,8 +65,10 @@ class SqliteDatabase:
             raise InvalidUrl(
                 str(url), "it names no file; mind the three slashes: sqlite:///read-models.db"
             )
-        self._url = url.set(drivername="sqlite")
-        self._path = Path(url.database)
+        self._shown = url.set(drivername="sqlite")
+        # Also when the program changes its working directory, it is the file that is named now.
+        self._path = Path(url.database).absolute()
+        self._url = self._shown.set(database=str(self._path))
         self._timeout = timeout
         self.patience = patience
         self.writer = self._engine("BEGIN IMMEDIATE")
@@ -76,13 +78,13 @@ class SqliteDatabase:
 
     @property
     def where(self) -> str:
-        """The file."""
-        return str(self._path)
+        """The file, as it was given."""
+        return str(self._shown.database)
 
     @property
     def url(self) -> str:
         """See `Database`."""
-        return str(self._url)
+        return str(self._shown)
 
     def exists(self) -> bool:
         """See `Database`."""

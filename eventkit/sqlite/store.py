@@ -57,7 +57,7 @@ class SqliteStore(ReadsLog, Subscribes):
                 "an event store is a file: what is in memory is gone with the process. "
                 "In tests, use a file in a temporary folder."
             )
-        self._path = Path(path)
+        self._path = _absolute(Path(path))
         # A file name is bytes; those that are no text must not break the message that names it.
         self._where = str(path).encode("utf-8", "backslashreplace").decode()
         self._timeout = timeout
@@ -201,3 +201,15 @@ class SqliteStore(ReadsLog, Subscribes):
 
     def _connect(self) -> sqlite3.Connection:
         return connect_file(self._path, timeout=self._timeout)
+
+
+def _absolute(path: Path) -> Path:
+    """The file that a path names now.
+
+    Connections are opened later too, and a program may change its working directory in between:
+    then the name would lead to another log.
+    """
+    try:
+        return path.absolute()
+    except FileNotFoundError:  # the working directory is deleted: opening the file tells
+        return path

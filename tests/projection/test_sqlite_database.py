@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from eventkit.errors import InvalidUrl, ReadModelBusy, ReadModelError, ReadModelUnavailable
 from eventkit.projection import ReadModels, Runner
+from eventkit.projection.database_id import database_id
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import Balances, Deposited, Opened, actual, expected, fill
 
@@ -184,3 +185,19 @@ def test_a_new_file_that_stays_locked_is_told(file: Path, models: ReadModels) ->
 def test_read_models_say_where_they_are(models: ReadModels, file: Path) -> None:
     assert (models.where, models.dialect) == (str(file), "sqlite")
     assert repr(models) == f"ReadModels('sqlite:///{file}')"
+
+
+def test_a_relative_path_names_the_file_that_it_named_at_first(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    fill(store, accounts=20)
+    with ReadModels("sqlite:///board.db") as models:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        Runner(Balances(), store, models).run()
+        assert models.exists()
+        assert actual(models) == expected(store)
+        assert database_id(models) == database_id(models)
+        assert (models.where, "sqlite:///board.db" in repr(models)) == ("board.db", True)
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -13,6 +13,7 @@ from eventkit.errors import AggregateError, MissingApply
 from eventkit.events import Event, RecordedEvent, event_type
 from eventkit.folding import Apply, apply_table, find_apply
 from eventkit.ids import category_of, new_event_id
+from eventkit.mutability import own_copy
 from eventkit.state import StateFields
 
 
@@ -104,12 +105,16 @@ class Aggregate:
     def record(self, event: Event) -> None:
         """Apply a new event and keep it for the next save.
 
+        What is kept is the event as it is now: where it holds lists, dicts or models, neither what
+        apply methods do with them nor what the caller does changes what is saved.
+
         Raises:
             MissingApply: the class has no apply method for it; nothing was recorded.
         """
-        self.apply(event)
+        kept = own_copy(event)
+        self.apply(own_copy(kept))
         self._version += 1
-        self._pending.append(Pending(new_event_id(), event))
+        self._pending.append(Pending(new_event_id(), kept))
 
     def apply(self, event: Event) -> None:
         """The fold: change the state by one event, through the `@apply` method of its class."""
@@ -119,7 +124,7 @@ class Aggregate:
 
     @classmethod
     def replay_from(cls, events: Iterable[Event | RecordedEvent], aggregate_id: str = "") -> Self:
-        """The aggregate that these events, in order from the first on, make.
+        """The aggregate that these events, in order from the first on, make; they stay as they are.
 
         Parameters:
             events: events, or recorded events (these also tell the aggregate id).
@@ -133,9 +138,9 @@ class Aggregate:
         for item in events:
             if isinstance(item, RecordedEvent):
                 aggregate._aggregate_id = aggregate._aggregate_id or item.aggregate_id
-                fold(aggregate, (item,))
+                fold(aggregate, (item,), shared=True)
             else:
-                aggregate.apply(item)
+                aggregate.apply(own_copy(item))
                 aggregate._version += 1
         return aggregate
 
@@ -220,8 +225,16 @@ def restore(aggregate: Aggregate, version: int, values: Mapping[str, Any]) -> No
     vars(aggregate).update(values)
 
 
-def fold(aggregate: Aggregate, recorded_events: Iterable[RecordedEvent]) -> None:
+def fold(
+    aggregate: Aggregate, recorded_events: Iterable[RecordedEvent], *, shared: bool = False
+) -> None:
     """Apply recorded events that follow the present version.
+
+    Parameters:
+        aggregate: goes on from its present version.
+        recorded_events: those that follow.
+        shared: whether somebody else may hold the events. If not, as when they were read for this
+            fold alone, the state may take over what they hold.
 
     Raises:
         AggregateError: there is a gap, or they are of another aggregate.
@@ -235,7 +248,7 @@ def fold(aggregate: Aggregate, recorded_events: Iterable[RecordedEvent]) -> None
                 f"{aggregate_id} at version {version - 1} cannot go on with "
                 f"{recorded.aggregate_id} version {recorded.version}."
             )
-        apply(recorded.event)
+        apply(own_copy(recorded.event) if shared else recorded.event)
         aggregate._version = version
 
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from copy import deepcopy
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from enum import Enum
-from types import NoneType
 from typing import Any, get_type_hints
-from uuid import UUID
 
 from pydantic import BaseModel, PydanticUserError, create_model
 from pydantic.fields import FieldInfo
@@ -17,11 +12,7 @@ from pydantic_core import PydanticUndefined
 from typing_extensions import Format, get_annotations
 
 from eventkit.errors import AggregateError
-
-_SHAREABLE = (
-    NoneType, bool, int, float, str, bytes, Decimal, date, datetime, time, timedelta, UUID, Enum,
-)  # fmt: skip
-"""Types whose values never change, so that all instances may share a default."""
+from eventkit.mutability import IMMUTABLE
 
 
 class StateFields:
@@ -64,7 +55,7 @@ class StateFields:
             default = default.default if make is None else make()  # type: ignore[call-arg]
             setattr(self._owner, name, default)
         self._defaults[name] = default
-        if not isinstance(default, _SHAREABLE):
+        if not isinstance(default, IMMUTABLE):
             self._fresh[name] = default
 
     def fresh(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from eventkit import Aggregate, Event, Metadata, Position, RecordedEvent, apply
 from eventkit.aggregate import (
@@ -24,6 +25,10 @@ from eventkit.errors import AggregateError, InvalidAggregateId, MissingApply
 
 class Earned(Event):
     points: int
+
+
+class Label(BaseModel):
+    text: str
 
 
 class EarnedTwice(Earned):
@@ -211,6 +216,81 @@ class TestFolding:
         Card.replay_from([EarnedTwice(points=1)])
         assert apply_methods(Card) == before == {Earned: "_earned", Spent: "_spent"}
         assert applied_events(Card) == (Earned, Spent)
+
+
+class Packed(Event):
+    items: list[str]
+    marks: dict[str, list[int]] = {}  # noqa: RUF012 - each event gets its own copy
+    label: Label | None = None
+
+
+class Added(Event):
+    item: str
+
+
+class Crate(Aggregate):
+    """Keeps what its events hold, and changes it later."""
+
+    items: list[str] = []  # noqa: RUF012 - each aggregate gets its own copy
+    marks: dict[str, list[int]] = {}  # noqa: RUF012 - each aggregate gets its own copy
+    label: Label | None = None
+
+    @apply
+    def _packed(self, event: Packed) -> None:
+        self.items, self.marks, self.label = event.items, event.marks, event.label
+
+    @apply
+    def _added(self, event: Added) -> None:
+        self.items.append(event.item)
+        self.marks.setdefault("added", []).append(len(self.items))
+        if self.label is not None:
+            self.label.text += event.item
+
+
+def packed() -> Packed:
+    return Packed(items=["a"], marks={"added": [0]}, label=Label(text="a"))
+
+
+class TestEventsThatHoldWhatCanChange:
+    def test_a_recorded_event_stays_as_it_was(self) -> None:
+        crate = Crate("crate-1")
+        crate.record(packed())
+        crate.record(Added(item="b"))
+        assert crate.pending_events == (packed(), Added(item="b"))
+        assert (crate.items, crate.marks, crate.label) == (
+            ["a", "b"], {"added": [0, 2]}, Label(text="ab")
+        )  # fmt: skip
+        assert Crate.replay_from(crate.pending_events, "crate-1") == crate
+
+    def test_what_the_caller_does_with_its_event_changes_nothing_that_is_recorded(self) -> None:
+        crate, event = Crate("crate-1"), packed()
+        crate.record(event)
+        event.items.append("not an event")
+        assert crate.pending_events == (packed(),)
+        assert crate.items == ["a"]
+
+    def test_state_that_an_event_is_made_of_is_not_recorded_as_it_is_later(self) -> None:
+        crate = Crate("crate-1")
+        crate.record(packed())
+        crate.record(Packed(items=[], label=crate.label))
+        crate.record(Added(item="b"))
+        assert crate.pending_events[1] == Packed(items=[], label=Label(text="a"))
+
+    def test_recorded_events_make_the_same_state_each_time(self) -> None:
+        events = [recorded(1, packed()), recorded(2, Added(item="b"))]
+        first = Crate.replay_from(events, "card-1")
+        assert Crate.replay_from(events, "card-1") == first
+        assert events[0].event == packed()
+
+    def test_events_make_the_same_state_each_time(self) -> None:
+        events = [packed(), Added(item="b")]
+        assert Crate.replay_from(events) == Crate.replay_from(events)
+        assert events[0] == packed()
+
+    def test_an_event_that_cannot_change_is_recorded_itself(self) -> None:
+        card, event = Card("card-1"), Earned(points=5)
+        card.record(event)
+        assert card.pending_events[0] is event
 
 
 class TestIdentity:

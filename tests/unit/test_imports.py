@@ -18,6 +18,7 @@ LAYERS = (
     "errors",
     "ids",
     "events",
+    "mutability",
     "state",
     "folding",
     "aggregate",

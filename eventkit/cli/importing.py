@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, BinaryIO, Self
+from typing import Annotated, BinaryIO, NamedTuple, Self
 
 import typer
 
@@ -16,15 +16,31 @@ from eventkit.cli.output import complain, say, say_json
 from eventkit.cli.progress import events_progress
 from eventkit.cli.session import session_of
 from eventkit.errors import StoreError
-from eventkit.importer import ImportCounts, Importer, Rejection, read_lines
+from eventkit.importer import ImportCounts, Importer, Line, Rejection, read_lines
 
 
-def _parse_source(text: str) -> Path:
-    return Path(text) if text == "-" else parse_file(text)
+class Source(NamedTuple):
+    """Where the lines come from.
+
+    Parameters:
+        name: what messages call it.
+        file: None for standard input.
+    """
+
+    name: str
+    file: Path | None
+
+
+def _parse_source(text: str) -> Source:
+    """Only `-` itself is standard input: `./-` and `stdin` are files that may be called so."""
+    if text == "-":
+        return Source("stdin", None)
+    file = parse_file(text)
+    return Source(str(file), file)
 
 
 File = Annotated[
-    Path,
+    Source,
     typer.Argument(
         parser=_parse_source,
         metavar="FILE",
@@ -42,7 +58,8 @@ RejectedFile = Annotated[
     typer.Option(
         dir_okay=False,
         metavar="FILE",
-        help="Where --keep-going keeps them; FILE.rejected.jsonl unless given.",
+        help="Where --keep-going keeps them; FILE.rejected.jsonl unless given, and if that is "
+        "there, FILE.rejected-2.jsonl and so on.",
     ),
 ]
 
@@ -67,17 +84,16 @@ def import_file(
 
     Example: eventkit --app projections.permits import permits.jsonl
     """
-    name = "stdin" if str(file) == "-" else str(file)
-    _check_rejected_file(file, rejected, keep_going=keep_going)
+    if rejected is not None:
+        _check_rejected_file(rejected, keep_going=keep_going)
     session = session_of(context)
-    kept = (rejected or Path(f"{name}.rejected.jsonl")) if keep_going else None
     with ExitStack() as stack:
         store = stack.enter_context(session.open_store(session.app))
-        source = sys.stdin.buffer if name == "stdin" else stack.enter_context(file.open("rb"))
-        rejections = stack.enter_context(_Rejections(name, kept))
-        importer = Importer(store, rejections.add, keep_going=keep_going)
+        source = stack.enter_context(file.file.open("rb")) if file.file else sys.stdin.buffer
+        kept = stack.enter_context(_KeptLines(file.name, rejected)) if keep_going else None
+        importer = Importer(store, _Rejections(file.name, kept).add, keep_going=keep_going)
         try:
-            _run(importer, source, size=file.stat().st_size if file.is_file() else None)
+            _run(importer, source, size=_size(file))
         except (KeyboardInterrupt, StoreError):
             _summary(importer.counts, kept, as_json=as_json)
             raise
@@ -86,13 +102,20 @@ def import_file(
         raise typer.Exit(Exit.DATA)
 
 
-def _check_rejected_file(file: Path, rejected: Path | None, *, keep_going: bool) -> None:
-    if rejected is None:
-        return
+def _check_rejected_file(rejected: Path, *, keep_going: bool) -> None:
+    """See that it can be written without loss: it may be what is imported, also through a pipe."""
     if not keep_going:
         raise typer.BadParameter("--rejected goes with --keep-going")
-    if rejected.exists() and file.exists() and rejected.samefile(file):
-        raise typer.BadParameter("--rejected would overwrite the file that is imported")
+    if rejected.is_file() and rejected.stat().st_size:
+        raise typer.BadParameter(
+            f"--rejected {str(rejected)!r} holds something already, which would be overwritten; "
+            "name another file"
+        )
+
+
+def _size(source: Source) -> int | None:
+    file = source.file
+    return file.stat().st_size if file is not None and file.is_file() else None
 
 
 def _run(importer: Importer, source: BinaryIO, size: int | None) -> None:
@@ -104,7 +127,7 @@ def _run(importer: Importer, source: BinaryIO, size: int | None) -> None:
             progress.update(bar, completed=counts.size, events=counts.read)
 
 
-def _summary(counts: ImportCounts, kept: Path | None, *, as_json: bool) -> None:
+def _summary(counts: ImportCounts, kept: _KeptLines | None, *, as_json: bool) -> None:
     if as_json:
         say_json(
             {
@@ -113,7 +136,7 @@ def _summary(counts: ImportCounts, kept: Path | None, *, as_json: bool) -> None:
                 "already_there": counts.already_there,
                 "rejected": counts.rejected,
                 "aggregates": len(counts.aggregates),
-                "rejected_file": str(kept) if kept and counts.rejected else None,
+                "rejected_file": str(kept.path) if kept and kept.path else None,
             }
         )
         return
@@ -123,7 +146,7 @@ def _summary(counts: ImportCounts, kept: Path | None, *, as_json: bool) -> None:
         f"{len(counts.aggregates):,} aggregates"
     )
     if counts.rejected and kept is not None:
-        complain(f"the rejected lines are in {kept}; mend them and import that file", label="")
+        complain(f"the rejected lines are in {kept.path}; mend them and import that file", label="")
     elif counts.rejected:
         complain(
             f"stopped after line {counts.lines:,}; mend the rejected line and import again, or "
@@ -133,23 +156,54 @@ def _summary(counts: ImportCounts, kept: Path | None, *, as_json: bool) -> None:
 
 
 class _Rejections:
-    """Says why lines are rejected, and keeps them in a file that is made for the first of them."""
+    """Says why lines are rejected, and has them kept."""
 
-    def __init__(self, name: str, kept: Path | None) -> None:
+    def __init__(self, name: str, kept: _KeptLines | None) -> None:
         self._name = name
         self._kept = kept
-        self._file: BinaryIO | None = None
 
     def add(self, rejection: Rejection) -> None:
         line = rejection.line
         if line.begins:
             complain(f"{self._name}:{line.number}: {rejection.reason}", label="")
-        if self._kept is None:
-            return
+        if self._kept is not None:
+            self._kept.add(line)
+
+
+class _KeptLines:
+    """The file of the rejected lines, which is made for the first of them.
+
+    A file that is there is never written to: it may hold the lines that an earlier import rejected,
+    which somebody is mending, or be read by this one through standard input, where only its writer
+    knows it.
+
+    Parameters:
+        name: of what is imported.
+        given: the file that the user named; it is empty, or no plain file.
+    """
+
+    def __init__(self, name: str, given: Path | None) -> None:
+        self.path: Path | None = None
+        self._name = name
+        self._given = given
+        self._file: BinaryIO | None = None
+
+    def add(self, line: Line) -> None:
         if self._file is None:
-            self._file = self._kept.open("wb")
+            self.path, self._file = self._opened()
         ended = line.content.endswith(b"\n") or not line.ends
         self._file.write(line.content if ended else line.content + b"\n")
+
+    def _opened(self) -> tuple[Path, BinaryIO]:
+        if self._given is not None:
+            return self._given, self._given.open("ab")
+        number = 1
+        while True:
+            path = Path(f"{self._name}.rejected{f'-{number}' if number > 1 else ''}.jsonl")
+            try:
+                return path, path.open("xb")
+            except FileExistsError:
+                number += 1
 
     def __enter__(self) -> Self:
         return self

@@ -60,9 +60,9 @@ class Cli:
     ) -> subprocess.Popen[bytes]:
         """Start a command in a process of its own, with more environment and options of Popen."""
         command = [sys.executable, "-m", "eventkit", *self.options, *map(str, arguments)]
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        usual: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": ROOT}
         environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT), **(env or {})}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, **(pipes | options))
+        process = subprocess.Popen(command, env=environment, **(usual | options))
         self._started.append(process)
         return process
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eventkit.importer import MAX_LINE_BYTES
-from tests.acceptance.cli_kit import Cli, event, events, summary
+from tests.acceptance.cli_kit import Cli, event, events, finish, summary
 from tests.acceptance.hotel import GuestArrived
 
 
@@ -201,6 +201,45 @@ def test_rejected_lines_go_neither_over_the_input_nor_nowhere(cli: Cli, name: st
     done = cli("import", log, *going, "--rejected", cli.folder / name)
     assert done.code == 2
     assert log.read_bytes().count(b"\n") == 3
+
+
+def test_lines_that_an_earlier_import_rejected_stay_where_they_are(cli: Cli) -> None:
+    log = cli.file("log.jsonl", [event(0), b"{", event(1)])
+    kept = [Path(f"{log}.rejected{number}.jsonl") for number in ("", "-2", "-3")]
+    for number, path in enumerate(kept):
+        done = cli("import", log, "--keep-going", "--json")
+        assert done.lines[0]["rejected_file"] == str(path)
+        assert path.read_bytes() == b"{\n"
+        path.write_bytes(b"mended %d" % number)
+    assert [path.read_bytes() for path in kept] == [b"mended 0", b"mended 1", b"mended 2"]
+
+
+def test_the_file_of_rejected_lines_can_come_back_through_standard_input(cli: Cli) -> None:
+    kept = cli.file("stdin.rejected.jsonl", [b"{", *events(5_000), b"["])
+    before = kept.read_bytes()
+    with kept.open("rb") as file:
+        done = finish(cli.start("import", "-", "--keep-going", stdin=file, cwd=cli.folder))
+    assert done.out == summary(appended=5_000, rejected=2, aggregates=500)
+    assert kept.read_bytes() == before
+    assert (cli.folder / "stdin.rejected-2.jsonl").read_bytes() == b"{\n[\n"
+
+
+def test_a_file_for_rejected_lines_is_never_written_over(cli: Cli) -> None:
+    log = cli.file("log.jsonl", [b"{"])
+    kept = cli.file("kept.jsonl", [b"mended"])
+    done = cli("import", log, "--keep-going", "--rejected", kept)
+    assert (done.code, "name another file" in done.err) == (2, True)
+    assert kept.read_bytes() == b"mended\n"
+    kept.write_bytes(b"")  # as of mktemp
+    assert cli("import", log, "--keep-going", "--rejected", kept).code == 1
+    assert kept.read_bytes() == b"{\n"
+
+
+def test_only_a_dash_is_standard_input(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(cli.folder)
+    for number, (name, argument) in enumerate((("stdin", "stdin"), ("-", "./-"))):
+        cli.file(name, [event(number)])
+        assert cli("import", argument, stdin=b"").out == summary(appended=1, aggregates=1)
 
 
 def test_a_file_for_rejected_lines_that_cannot_be_made_is_named(cli: Cli) -> None:

@@ -14,15 +14,18 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, String, Table, Text, cast, select
 from sqlalchemy import Enum as EnumType
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from eventkit.errors import RebuildNeeded
 from eventkit.health.findings import Finding, Kind, Listener, Reading
-from eventkit.projection.builds import Build, builds_of, live_build
+from eventkit.projection.builds import Build, builds_of, check_build, live_build
 from eventkit.projection.checkpoints import Checkpoints
 from eventkit.projection.dead_letters_table import copy_as_discarded
+from eventkit.projection.origin import other_log
 from eventkit.projection.partition import Partition
-from eventkit.projection.projection import Projection, has_effects_alone, tables_of
+from eventkit.projection.projection import Projection, filter_of, has_effects_alone, tables_of
 from eventkit.projection.read_models import ReadModels
+from eventkit.projection.reports import Reports
 from eventkit.projection.source import source_of
 from eventkit.projection.worker import Worker
 from eventkit.store import EventStore
@@ -33,6 +36,8 @@ _PATIENCE = 30.0
 """Seconds for the log here, such as an index, to come as far as the read model has."""
 _LONGEST = 60
 """Characters of a value that a finding shows."""
+_NO_SUCH_VALUE = (ValueError, LookupError, ArithmeticError, TypeError)
+"""What SQLAlchemy's types raise at a value that they could not have written."""
 
 Row = Mapping[str, Any]
 
@@ -89,13 +94,18 @@ class ReadModelVerifier:
                 ReadModels(f"sqlite:///{Path(folder, 'rebuilt.db')}") as scratch,
             ):
                 self._compare_with(scratch)
-        except (_Unlike, SQLAlchemyError) as error:
-            self._listener.remark(f"the read model {name}: {error}")
+        except _Unlike as reason:
+            self._listener.remark(f"the read model {name}: {reason}")
+        except RebuildNeeded as needed:
+            self._tell_damage(needed.reason)
+        except SQLAlchemyError as error:
+            self._tell_damage(f"it cannot be read: {_said_by_database(error)}")
 
     def _compare_with(self, scratch: ReadModels) -> None:
         with self._models.connect() as connection:
             place = self._place(connection)
-        worker = Worker(self._projection, self._source, scratch)
+            self._check(connection, place)
+        worker = self._new_worker(scratch)
         with self._models.connect() as live:
             self._leave_out_parked(live, scratch, worker)
         self._build(worker, place)
@@ -109,7 +119,7 @@ class ReadModelVerifier:
             self._build(worker, now)
             with scratch.connect() as rebuilt:
                 for table in tables_of(self._projection).values():
-                    for problem in _differences(live, rebuilt, table):
+                    for problem in self._problems(live, rebuilt, table):
                         self._listener.found(self._finding(table, problem))
 
     def _place(self, connection: Connection) -> _Place:
@@ -122,6 +132,33 @@ class ReadModelVerifier:
             raise _Unlike(f"its code is of version {it.version}, the live one of {build.version}")
         stored = Checkpoints(it.name, build.version, build.number).read(connection)
         return _Place(build, {partition: at.offset for partition, at in stored.items()})
+
+    def _check(self, live: Connection, place: _Place) -> None:
+        """See that the live one is there, and was made from this log.
+
+        Raises:
+            RebuildNeeded: it is not, or was not.
+        """
+        it = self._projection
+        check_build(live, it, place.build)
+        reports = Reports(it.name, place.build.version, place.build.number).read(live)
+        read = self._source.partitions(filter_of(it, self._source.types))
+        for partition, offset in place.offsets.items():
+            report = reports.get(partition)
+            reason = (
+                other_log(self._source, partition, offset, None if report is None else report.log)
+                if partition in read
+                else f"it was built from {partition}, which it does not read in this store"
+            )
+            if reason is not None:
+                raise RebuildNeeded(it.name, reason)
+
+    def _new_worker(self, scratch: ReadModels) -> Worker:
+        try:
+            return Worker(self._projection, self._source, scratch)
+        except SQLAlchemyError as error:  # a type that SQLite does not have
+            said = _said_by_database(error)
+            raise _Unlike(f"its tables cannot be made in a file of SQLite: {said}") from error
 
     def _leave_out_parked(self, live: Connection, scratch: ReadModels, worker: Worker) -> None:
         it = self._projection
@@ -139,7 +176,7 @@ class ReadModelVerifier:
             deadline = time.monotonic() + _PATIENCE
             while worker.offsets[partition] < end:
                 seen = self._source.state()
-                if worker.step(partition, until=end) is None:
+                if self._step(worker, partition, end) is None:
                     if time.monotonic() > deadline:
                         raise _Unlike(f"{partition} ends before {end}, where its checkpoint is")
                     self._source.wait(seen, self._never)
@@ -148,6 +185,29 @@ class ReadModelVerifier:
             if worker.offsets[partition] > end:
                 raise _Unlike(f"its checkpoint of {partition} was put back meanwhile")
 
+    @staticmethod
+    def _step(worker: Worker, partition: Partition, end: int) -> int | None:
+        try:
+            return worker.step(partition, until=end)
+        except SQLAlchemyError as error:
+            raise _Unlike(
+                f"it cannot be built in a file of SQLite: {_said_by_database(error)}"
+            ) from error
+
+    def _problems(self, live: Connection, rebuilt: Connection, table: Table) -> Iterator[str]:
+        try:
+            yield from _differences(live, rebuilt, table)
+        except _NO_SUCH_VALUE as error:
+            raise RebuildNeeded(
+                self._projection.name,
+                f"its table {table.fullname!r} holds a value that its column cannot have: {error}",
+            ) from error
+
+    def _tell_damage(self, problem: str) -> None:
+        name = self._projection.name
+        fix = f"see that it belongs to this store, then: eventkit projection rebuild {name}"
+        self._listener.found(Finding(Kind.READ_MODEL, f"{name}: {problem}", fix))
+
     def _finding(self, table: Table, problem: str) -> Finding:
         name = self._projection.name
         fix = (
@@ -155,6 +215,12 @@ class ReadModelVerifier:
             "nothing but events and its own tables"
         )
         return Finding(Kind.READ_MODEL, f"{name}, table {table.fullname}: {problem}", fix)
+
+
+def _said_by_database(error: SQLAlchemyError) -> str:
+    """Its own words: SQLAlchemy adds the statement, and a link."""
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return str(said).partition("\n")[0]
 
 
 def _differences(live: Connection, rebuilt: Connection, table: Table) -> Iterator[str]:

@@ -16,6 +16,7 @@ from eventkit.projection.batch import Batches
 from eventkit.projection.builds import find_build, finish_build
 from eventkit.projection.checkpoints import Checkpoint, Checkpoints
 from eventkit.projection.effects import Effects
+from eventkit.projection.origin import other_log
 from eventkit.projection.patience import Patience
 from eventkit.projection.projection import Projection, effects_on, filter_of, has_effects_alone
 from eventkit.projection.read_models import ReadModels
@@ -260,19 +261,9 @@ class Worker:
 
     def _check_log(self, partition: Partition, offset: int, log: str) -> None:
         """See that the log is the one that the checkpoint is of."""
-        if log != self._source.log(partition):
-            raise RebuildNeeded(
-                self._projection.name,
-                f"the topic {partition.topic} was deleted and made anew since, or is another "
-                "cluster's; the read model was built from the one of before",
-            )
-        if not self._source.reaches(partition, offset):
-            end = self._source.end(partition)
-            raise RebuildNeeded(
-                self._projection.name,
-                f"its checkpoint is at {offset:,} and the log of this store ends at {end:,}; "
-                "the read model was built from another store",
-            )
+        reason = other_log(self._source, partition, offset, log)
+        if reason is not None:
+            raise RebuildNeeded(self._projection.name, reason)
 
     def _fit(self, seconds: float, events: int) -> None:
         """Choose the size of the next batch by the time that this one took."""

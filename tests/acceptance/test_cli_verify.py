@@ -219,6 +219,20 @@ def test_a_read_model_that_differs_from_a_rebuild_is_told(cli: Cli) -> None:
     assert "not checked: the read model visits: it is not there yet" in told.err
 
 
+def test_a_read_model_of_which_a_table_is_gone_ends_with_1_and_says_what_mends_it(
+    cli: Cli,
+) -> None:
+    assert cli("projection", "run", "occupancy").code == 0
+    with sqlite3.connect(cli.folder / "events-read-models.db") as connection:
+        connection.execute("DROP TABLE rooms")
+    connection.close()
+    told = cli("verify", "--projection", "occupancy")
+    assert (told.code, told.err) == (1, "")
+    assert "occupancy: its table 'rooms' is missing in the database" in told.out
+    assert "eventkit projection rebuild occupancy" in told.out
+    assert "1 finding(s): 1 read-model" in told.out
+
+
 def test_a_read_model_that_nobody_knows_is_refused_before_anything_is_read(cli: Cli) -> None:
     told = cli("verify", "--projection", "occupency")
     assert (told.code, told.out) == (2, "")

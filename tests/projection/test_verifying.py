@@ -1,9 +1,21 @@
 """A read model is compared with one built anew: what differs is told, what does not is not."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, DateTime, Integer, MetaData, Numeric, String, Table, delete, update
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    delete,
+    text,
+    update,
+)
 
 from eventkit import RecordedEvent
 from eventkit.health.findings import Finding, Kind, Reading
@@ -138,6 +150,56 @@ def test_databases_that_order_and_keep_things_differently(
         connection.execute(update(moments).where(moments.c.owner == "ä").values(at=elsewhere))
     (finding,) = verify(Moments(), store, models).findings
     assert "row owner 'ä': at is " in finding.problem
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("DROP TABLE journal", "its table 'journal' is missing in the database"),
+        (
+            "ALTER TABLE accounts DROP COLUMN movements",
+            "its table 'accounts' has no column 'movements' in the database",
+        ),
+        (
+            'UPDATE eventkit_checkpoints SET "offset" = 1600',
+            "its checkpoint is at 1,600 and the log of this store ends at ",
+        ),
+        (
+            "UPDATE eventkit_checkpoints SET topic = 'orders.events'",
+            "it was built from orders.events/0, which it does not read in this store",
+        ),
+        ("DROP TABLE eventkit_checkpoints", "it cannot be read: "),
+    ],
+)
+@pytest.mark.usefixtures("filled")
+def test_one_that_cannot_be_compared_because_it_is_damaged_is_a_finding(
+    store: SqliteStore, models: ReadModels, statement: str, problem: str
+) -> None:
+    with models.writing() as connection:
+        connection.execute(text(statement))
+    told = verify(Balances(), store, models)
+    assert told.remarks == []
+    (finding,) = told.findings
+    assert finding.kind is Kind.READ_MODEL
+    assert finding.problem.startswith(f"balances: {problem}")
+    assert "eventkit projection rebuild balances" in finding.fix
+    assert not {"SELECT", "sqlalche.me", "\n"} & {*finding.problem.split()}
+    Runner(Balances(), store, models).rebuild()
+    assert problems(store, models) == []
+
+
+def test_a_value_that_no_handler_can_have_written_is_a_finding(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    store.append("account-1", [Opened(owner="ann")])
+    with ReadModels(f"sqlite:///{tmp_path / 'loose.db'}") as models:  # keeps values of any type
+        Runner(Moments(), store, models).run()
+        with models.writing() as connection:
+            connection.execute(text("UPDATE moments SET at = 'yesterday'"))
+        (finding,) = verify(Moments(), store, models).findings
+    assert finding.problem.startswith(
+        "moments: its table 'moments' holds a value that its column cannot have: "
+    )
 
 
 class Newer(Balances):

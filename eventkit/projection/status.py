@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection
 
-from eventkit.errors import CodecError, EventTypeError, RebuildNeeded, StoreCorrupted
+from eventkit.errors import (
+    CodecError,
+    EventTypeError,
+    RebuildNeeded,
+    StoreCorrupted,
+    StoreUnavailable,
+)
 from eventkit.projection.builds import Build, check_build, find_build
 from eventkit.projection.checkpoints import Checkpoint, Checkpoints, effect_checkpoints
 from eventkit.projection.dead_letters_table import count_parked
+from eventkit.projection.origin import other_log
 from eventkit.projection.projection import (
     Projection,
     effects_filter_of,
@@ -33,7 +40,8 @@ class PartitionStatus(NamedTuple):
 
     `position`, `end`, `lag` and the like are as in `ProjectionStatus`. `worker` is the host and
     process that works on it, None where none was heard of for some seconds; `rate` is what that one
-    last told, in events per second. `error` is why the last worker ended, until one works again.
+    last told, in events per second. `error` is why the last worker ended, until one works again, or
+    why none can go on, which has no `error_at`.
     `state` is new, behind, current (nothing is left to read) or failed (it has an error).
     """
 
@@ -68,7 +76,8 @@ class ProjectionStatus(NamedTuple):
     - building, rebuilding: not yet at the end of the log for the first time since then, so the
       read model is not whole; `run` goes on with it;
     - ready: it was at the end of the log, and follows it;
-    - outdated: the code has changed, and it must be rebuilt.
+    - outdated: the code has changed, or the read model was built from another log, as one is that
+      was restored from an older backup; it must be rebuilt.
     """
 
     name: str
@@ -91,6 +100,7 @@ class _Found(NamedTuple):
     version: int
     state: State
     checkpoints: Mapping[Partition, Checkpoint]
+    read_to: Mapping[Partition, Checkpoint]
     reports: Mapping[Partition, PartitionReport]
     parked: Mapping[Partition, int]
     begins_at_end: bool = False
@@ -98,7 +108,7 @@ class _Found(NamedTuple):
 
 def status_of(projection: Projection, source: Source, models: ReadModels) -> ProjectionStatus:
     """Where a projection stands, read without changing anything."""
-    found = _Found(projection.version, "new", {}, {}, {})
+    found = _Found(projection.version, "new", {}, {}, {}, {})
     if models.exists():
         with models.connect() as connection:
             build = find_build(connection, projection.name, projection.version)
@@ -108,7 +118,11 @@ def status_of(projection: Projection, source: Source, models: ReadModels) -> Pro
     wanted = (effects_filter_of if alone else filter_of)(projection, source.types)
     if alone and not found.checkpoints:
         found = found._replace(begins_at_end=True)
-    parts = tuple(_part(it, source, wanted, found) for it in source.partitions(wanted))
+    partitions = source.partitions(wanted)
+    refused = _refused(projection.name, source, partitions, found)
+    if refused:
+        found = found._replace(state="outdated")
+    parts = tuple(_part(it, source, wanted, found, refused.get(it)) for it in partitions)
     return ProjectionStatus(
         projection.name,
         found.version,
@@ -133,18 +147,42 @@ def _found(connection: Connection, projection: Projection, build: Build) -> _Fou
         state = "outdated"
     key = (projection.name, build.version, build.number)
     alone = has_effects_alone(projection)
-    checkpoints = effect_checkpoints(projection.name) if alone else Checkpoints(*key)
+    read_to = Checkpoints(*key).read(connection)
     return _Found(
         build.version,
         state,
-        checkpoints.read(connection),
+        effect_checkpoints(projection.name).read(connection) if alone else read_to,
+        read_to,
         Reports(*key).read(connection),
         count_parked(connection, projection.name, build.version),
     )
 
 
+def _refused(
+    name: str, source: Source, partitions: Sequence[Partition], found: _Found
+) -> dict[Partition, str]:
+    """What a worker would say that finds another log than the one its checkpoints are of.
+
+    One partition is enough, as all are rebuilt: before Kafka is believed that a log is shorter, it
+    is asked for some seconds. Where it does not answer, nothing is told: that is no other log.
+    """
+    for partition in partitions:
+        at, report = found.read_to.get(partition), found.reports.get(partition)
+        if at is not None:
+            log = None if report is None else report.log
+            with suppress(StoreUnavailable):
+                reason = other_log(source, partition, at.offset, log)
+                if reason is not None:
+                    return {partition: str(RebuildNeeded(name, reason))}
+    return {}
+
+
 def _part(
-    partition: Partition, source: Source, wanted: EventFilter, found: _Found
+    partition: Partition,
+    source: Source,
+    wanted: EventFilter,
+    found: _Found,
+    refused: str | None,
 ) -> PartitionStatus:
     start, end = source.start(partition), source.end(partition)
     checkpoint = found.checkpoints.get(partition)
@@ -152,9 +190,11 @@ def _part(
     begin = end if found.begins_at_end else start
     at = begin if checkpoint is None else checkpoint.offset
     lag = source.count(partition, at)
-    error = None if report is None else report.error
+    error, error_at = (None, None) if report is None else (report.error, report.error_at)
+    if refused is not None:
+        error, error_at = refused, None
     state: PartitionState = "behind" if lag else "current"
-    if checkpoint is None:
+    if checkpoint is None and refused is None:
         state = "new"
     elif error is not None:
         state = "failed"
@@ -172,7 +212,7 @@ def _part(
         0.0 if report is None else round(report.rate, 1),
         None if report is None else report.worker,
         error,
-        None if report is None else report.error_at,
+        error_at,
     )
 
 

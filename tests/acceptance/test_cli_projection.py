@@ -1,5 +1,7 @@
 """`eventkit projection`."""
 
+import sqlite3
+
 import pytest
 
 from eventkit.projection import ReadModels
@@ -98,6 +100,20 @@ def test_status_is_a_table(filled: Cli) -> None:
     assert told[:6] == ["occupancy", "1", "events/0", "0", "32", "32"]
     assert told[7:] == ["0", "0.0", "0", "new", "", "", ""]
     assert visits.split("\t")[3:11] == ["32", "32", "0", "0.0", "30", "0.0", "0", "ready"]
+
+
+def test_status_tells_that_the_read_model_was_built_from_a_longer_log(filled: Cli) -> None:
+    filled("projection", "run")
+    with sqlite3.connect(filled.folder / "events-read-models.db") as connection:
+        connection.execute('UPDATE eventkit_checkpoints SET "offset" = 1600')
+    connection.close()
+    told = filled("projection", "status", "occupancy")
+    assert "failed" in told.out
+    assert "its checkpoint is at 1,600 and the log of this store ends at 32" in told.out
+    assert "eventkit projection rebuild occupancy" in told.out
+    (status,) = filled("projection", "status", "occupancy", "--json").lines
+    assert status["state"] == "outdated"
+    assert filled("projection", "run", "occupancy").code == 1
 
 
 def test_rebuild_builds_the_same_again(filled: Cli) -> None:

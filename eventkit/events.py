@@ -5,10 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Generic, NamedTuple, NoReturn
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, NoReturn, cast
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from typing_extensions import TypeVar
 
 from eventkit.errors import AmbiguousEventType, EventkitError, InvalidInput, UnknownEventType
@@ -183,6 +191,70 @@ class Metadata(BaseModel):
     workspace_id: _Text | None = Field(default=None, description="The tenant that it belongs to.")
     extra: dict[_Text, _Text] = Field(
         default_factory=dict, description="Anything else that is known, text to text."
+    )
+
+
+def check_metadata(metadata: Metadata) -> None:
+    """Refuse metadata with a value that no store could write.
+
+    `Metadata(...)` takes none, but pydantic checks nothing where a copy is made with changed values
+    (`model_copy(update=...)`), or an instance without validation (`model_construct`).
+
+    Raises:
+        InvalidInput: a value is of another type, or missing, or of no field.
+    """
+    if not isinstance(cast("object", metadata), Metadata):
+        raise InvalidInput(f"metadata is a Metadata, not {type(metadata).__name__}")
+    values = metadata.__dict__
+    if _is_plain(*values.values()):
+        return
+    try:
+        checked = type(metadata).model_validate(values).__dict__
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise _unchecked(".".join(map(str, first["loc"])), first["msg"]) from error
+    for name, value in checked.items():
+        if name not in values:
+            raise _unchecked(name, "it has no value")
+        if value != values[name]:
+            kind = type(values[name]).__name__
+            raise _unchecked(name, f"a {kind} is not what is kept, but {value!r} is")
+
+
+def _is_plain(
+    timestamp: object = None,
+    user: object = None,
+    causation: object = None,
+    correlation: object = None,
+    workspace: object = None,
+    extra: object = None,
+    *others: object,
+) -> bool:
+    """Whether values of metadata are as validation leaves them; costs a fifth of it."""
+    return (
+        (timestamp is None or (type(timestamp) is datetime and timestamp.tzinfo is UTC))
+        and (user is None or _is_text(user))
+        and (causation is None or _is_text(causation))
+        and (correlation is None or _is_text(correlation))
+        and (workspace is None or _is_text(workspace))
+        and type(extra) is dict
+        and (not extra or all(_is_text(it) for each in extra.items() for it in each))
+        and not others
+    )
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a text, and holds no half of a character (a lone surrogate)."""
+    try:
+        return type(value) is str and (value.isascii() or value.encode() != b"")
+    except UnicodeEncodeError:
+        return False
+
+
+def _unchecked(name: str, reason: str) -> InvalidInput:
+    return InvalidInput(
+        f"metadata.{name} cannot be written: {reason}. model_copy(update=...) and model_construct "
+        "check nothing; make it with Metadata(...)."
     )
 
 

@@ -11,7 +11,15 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from eventkit.errors import EventkitError, InvalidInput
-from eventkit.events import Event, EventTypes, Metadata, Position, RecordedEvent, utc
+from eventkit.events import (
+    Event,
+    EventTypes,
+    Metadata,
+    Position,
+    RecordedEvent,
+    check_metadata,
+    utc,
+)
 from eventkit.ids import category_of
 
 MAX_EVENTS_PER_APPEND = 100_000
@@ -39,7 +47,7 @@ class Append(NamedTuple):
 
         Raises:
             InvalidInput: no events, something that is no event, ids that do not fit the events,
-                a negative expected version.
+                a negative expected version, metadata that was never validated.
         """
         category_of(self.aggregate_id)
         events, expected = self.events, self.expected_version
@@ -52,8 +60,8 @@ class Append(NamedTuple):
         for event in events:
             if not isinstance(event, Event):
                 raise InvalidInput(f"only events can be appended, not {type(event).__name__}")
-        if self.metadata is not None and not isinstance(self.metadata, Metadata):
-            raise InvalidInput(f"metadata is a Metadata, not {type(self.metadata).__name__}")
+        if self.metadata is not None:
+            check_metadata(self.metadata)
         if expected is not None and (type(expected) is not int or expected < 0):
             raise InvalidInput(f"expected_version is 0 or more, or None, not {expected!r}")
         if self.event_ids is not None:

@@ -83,6 +83,7 @@ class Writer:
         writes = [write for batch in batches for write in batch.writes]
         try:
             begin(self._connection, timeout=self._timeout)
+            self._schemas.look_up(self._connection, writes)
             parameters = self._decide(writes, thorough=thorough)
             if any(batch.together for batch in batches):
                 writes, parameters = self._decide_together(batches, parameters, thorough=thorough)
@@ -143,6 +144,9 @@ class Writer:
         known = known_events(self._connection, doubtful)
         parameters: list[object] = []
         for write in writes:
+            write.outcome = self._schemas.obstacle(write)
+            if write.outcome is not None:
+                continue
             version = heads[write.aggregate_id]
             fits = write.expected is None or write.expected == version
             if write.may_be_retry and (known or not fits):

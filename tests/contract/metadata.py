@@ -5,7 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from eventkit import EventStore, Metadata
+from eventkit import Append, Appended, EventStore, Metadata
+from eventkit.errors import InvalidInput
 from tests.contract.base import Contract
 from tests.contract.domain import OpenStore, moves
 
@@ -38,6 +39,17 @@ MOMENTS = [
     datetime(1, 1, 1, tzinfo=UTC),
     datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
 ]
+
+UNCHECKED: dict[str, object] = {
+    "timestamp": MOMENT.replace(tzinfo=None),
+    "caused_by_user": "half a character: \ud800",
+    "causation_id": 7,
+    "correlation_id": ["c"],
+    "workspace_id": UUID(int=7),
+    "extra": {"attempt": 2},
+    "user": "ann",
+}
+"""Values that `Metadata(...)` refuses or changes, or a field that it has not."""
 
 
 def without_time(metadata: Metadata) -> Metadata:
@@ -101,3 +113,30 @@ class MetadataContract(Contract):
         store.append("parcel-1", moves("a"), metadata=metadata)
         (recorded,) = store.get_events("parcel-1")
         assert recorded.metadata.correlation_id == recorded.metadata.workspace_id == str(uuid)
+
+    def test_metadata_that_was_never_validated_fails_alone_and_names_the_field(
+        self, store: EventStore, subtests: pytest.Subtests
+    ) -> None:
+        for name, value in UNCHECKED.items():
+            with subtests.test(field=name):
+                odd = Metadata(caused_by_user="ann").model_copy(update={name: value})
+                before, refused, after = store.append_each(
+                    [
+                        Append("parcel-1", moves("a")),
+                        Append("parcel-2", moves("b"), metadata=odd),
+                        Append("parcel-3", moves("c")),
+                    ]
+                )
+                assert (type(before), type(after)) == (Appended, Appended)
+                assert isinstance(refused, InvalidInput)
+                assert str(refused).startswith(f"metadata.{name}")
+                assert "cannot be written" in str(refused)
+        assert store.get_events("parcel-2") == []
+
+    def test_metadata_without_validation_is_taken_if_it_could_be_made_with_it(
+        self, store: EventStore
+    ) -> None:
+        made = Metadata.model_construct(caused_by_user="Åsa", timestamp=MOMENT, extra={"ä": "ö"})
+        store.append("parcel-1", moves("a"), metadata=made)
+        (recorded,) = store.get_events("parcel-1")
+        assert recorded.metadata == made

@@ -3,13 +3,14 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from eventkit import Append, ConcurrencyError, Event, EventkitError
+from eventkit import Append, Appended, ConcurrencyError, Event, EventkitError
 from eventkit.codec import fingerprint_of
-from eventkit.errors import DuplicateEventId
+from eventkit.errors import DuplicateEventId, IncompatibleSchema, StoreBusy
 from eventkit.events import EventTypes
 from eventkit.sqlite import SqliteStore
 from tests.contract.domain import moves
@@ -20,6 +21,14 @@ IO_ERROR = sqlite3.SQLITE_IOERR | 5 << 8  # SQLITE_IOERR_FSYNC
 
 class CratePacked(Event):
     pass
+
+
+class DueAsNumber(Event, event_type="CrateDue"):
+    at: int
+
+
+class DueAsMoment(Event, event_type="CrateDue"):
+    at: datetime
 
 
 FIRST = [CratePacked()]
@@ -132,3 +141,47 @@ def test_the_next_append_of_a_class_adds_the_schema_that_its_earlier_events_lack
     with SqliteStore(file) as again:
         again.append("parcel-2", FIRST)
     assert unread(file) == ["ParcelMoved"]
+
+
+NUMBER = [DueAsNumber(at=5)]
+MOMENT = [DueAsMoment(at=datetime(2024, 1, 1, tzinfo=UTC))]
+"""Their schemas have one fingerprint, which does not tell logical types apart."""
+
+
+@pytest.fixture
+def outdated(file: Path) -> Iterator[SqliteStore]:
+    """Another store, which found no schema of this type; since then the other form was written."""
+    with SqliteStore(file, timeout=0, types=EventTypes()) as outdated:
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreBusy):
+                outdated.append("crate-1", MOMENT)
+        with SqliteStore(file, types=EventTypes()) as faster:
+            faster.append("crate-1", NUMBER)
+        yield outdated
+
+
+def test_a_schema_of_another_meaning_fails_its_own_append_alone(outdated: SqliteStore) -> None:
+    results = outdated.append_each(
+        [Append("parcel-1", moves("a")), Append("crate-1", MOMENT), Append("parcel-2", moves("b"))]
+    )
+    assert [type(it) for it in results] == [Appended, IncompatibleSchema, Appended]
+    with pytest.raises(IncompatibleSchema, match="field at was long"):
+        outdated.append("crate-1", MOMENT)
+
+
+def test_a_schema_of_another_meaning_fails_what_is_to_be_written_together(
+    outdated: SqliteStore,
+) -> None:
+    with pytest.raises(IncompatibleSchema):
+        outdated.append_all([Append("parcel-1", moves("a")), Append("crate-1", MOMENT)])
+    assert outdated.get_events("parcel-1") == []
+
+
+@pytest.mark.parametrize("first", [NUMBER, MOMENT], ids=["number", "moment"])
+def test_of_two_meanings_in_one_commit_the_earlier_counts(file: Path, first: list[Event]) -> None:
+    second = MOMENT if first is NUMBER else NUMBER
+    with SqliteStore(file, types=EventTypes()) as store:
+        done, refused = store.append_each([Append("crate-1", first), Append("crate-2", second)])
+        assert (type(done), type(refused)) == (Appended, IncompatibleSchema)
+    assert unread(file) == []

@@ -17,6 +17,7 @@ from eventkit.aggregate import (
 from eventkit.errors import AggregateError, CodecError, StoreClosed, StoreError
 from eventkit.events import RecordedEvent
 from eventkit.fold_fingerprint import fold_fingerprint
+from eventkit.state_comparison import loss
 from eventkit.store import Snapshot, SnapshotStore
 
 _A = TypeVar("_A", bound=Aggregate)
@@ -27,8 +28,9 @@ log = logging.getLogger("eventkit.snapshots")
 class Snapshotter(Generic[_A]):
     """Snapshots of one aggregate class: state(snapshot + tail) == state(all events), always.
 
-    A snapshot is used only if it was made with today's fields by today's code, and lies in the
-    past that is asked for. Whatever goes wrong with one costs a full fold, never an error.
+    A snapshot is kept only if exactly the same state comes back from it. It is used only if it was
+    made with today's fields by today's code, and lies in the past that is asked for. Whatever goes
+    wrong with one costs a full fold, never an error.
 
     Parameters:
         snapshots: where they are kept.
@@ -75,8 +77,7 @@ class Snapshotter(Generic[_A]):
             latest = max(recorded.timestamp for recorded in events)
             if last is not None:
                 latest = max(latest, last.timestamp)
-            values = self._values(aggregate)
-            state = self._snapshots.encode_state(self._model, values)
+            state = self._state(aggregate)
             self._snapshots.save_snapshot(
                 Snapshot(aggregate.aggregate_id, aggregate.version, state, latest, self._fold)
             )
@@ -84,6 +85,20 @@ class Snapshotter(Generic[_A]):
             level = logging.DEBUG if self._complained else logging.WARNING
             log.log(level, "no snapshot of %s: %s", aggregate.aggregate_id, error)
             self._complained = True
+
+    def _state(self, aggregate: _A) -> bytes:
+        """The state as bytes from which the very same comes back.
+
+        Raises:
+            AggregateError: another would come back; says what to do.
+        """
+        values = self._values(aggregate)
+        state = self._snapshots.encode_state(self._model, values)
+        back = self._snapshots.decode_state(self._model, state)
+        lost = "it could not be read back" if back is None else loss(values, back)
+        if lost is not None:
+            raise AggregateError(f"its state would not come back as it is: {lost}")
+        return state
 
     def _values(self, aggregate: _A) -> dict[str, object]:
         undeclared = undeclared_state(aggregate)

@@ -24,6 +24,7 @@ LAYERS = (
     "aggregate",
     "fold_fingerprint",
     "store",
+    "state_comparison",
     "snapshotting",
     "bell",
     "subscribing",

@@ -3,12 +3,13 @@
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, PrivateAttr
 
 from eventkit import Aggregate, Event, Metadata, Position, RecordedEvent, Repository, apply
 from eventkit.errors import (
@@ -256,6 +257,111 @@ class Odd(Aggregate):
 def test_fields_that_cannot_be_kept_are_told_at_once(shelf: Shelf) -> None:
     with pytest.raises(AggregateError, match="the fields of Odd cannot be read"):
         Snapshotter(shelf, Odd, every=1)
+
+
+class Line(BaseModel):
+    sku: str
+    quantity: int = 0
+    _raised: int = PrivateAttr(0)
+
+    @cached_property
+    def text(self) -> str:
+        return f"{self.quantity} {self.sku}"
+
+
+class LineAdded(Event):
+    sku: str
+
+
+class QuantityRaised(Event):
+    by: int
+
+
+class Sharing(Aggregate, category="order"):
+    """Holds the line that is edited in two places."""
+
+    lines: list[Line] = []  # noqa: RUF012 - each aggregate gets its own copy
+    current: Line | None = None
+
+    @apply
+    def _added(self, event: LineAdded) -> None:
+        self.current = Line(sku=event.sku)
+        self.lines.append(self.current)
+
+    @apply
+    def _raised(self, event: QuantityRaised) -> None:
+        assert self.current is not None
+        self.current.quantity += event.by
+
+
+class Counting(Aggregate, category="order"):
+    """Counts in a private attribute of a model."""
+
+    line: Line | None = None
+    total: int = 0
+
+    @apply
+    def _added(self, event: LineAdded) -> None:
+        self.line = Line(sku=event.sku)
+
+    @apply
+    def _raised(self, event: QuantityRaised) -> None:
+        assert self.line is not None
+        self.line._raised += event.by
+        self.total = self.line._raised
+
+
+class Computing(Aggregate, category="order"):
+    """Asks a model for what it computes once."""
+
+    line: Line | None = None
+    text: str = ""
+
+    @apply
+    def _added(self, event: LineAdded) -> None:
+        self.line = Line(sku=event.sku)
+
+    @apply
+    def _raised(self, event: QuantityRaised) -> None:
+        assert self.line is not None
+        self.text = self.line.text
+        self.line.quantity += event.by
+
+
+@pytest.mark.parametrize(
+    ("cls", "reason"),
+    [
+        (Sharing, "one Line is in 'lines' and in 'current'"),
+        (Counting, "'line' holds a Line with the private attribute '_raised'"),
+        (Computing, "'line' holds a Line that has computed 'text' once"),
+    ],
+)
+def test_a_state_that_would_come_back_as_another_is_no_snapshot(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, cls: type[Aggregate], reason: str
+) -> None:
+    with SqliteStore(tmp_path / "events.db") as store:
+        store.append("order-1", [LineAdded(sku="a"), QuantityRaised(by=1)])
+        repository = Repository(store, cls, snapshot_every=2)
+        repository.get("order-1")
+        store.append("order-1", [QuantityRaised(by=5)])
+        assert repository.get("order-1") == Repository(store, cls).get("order-1")
+        assert store.snapshots.load_snapshot("order-1") is None
+    (message,) = caplog.messages
+    assert message.startswith(
+        f"no snapshot of order-1: its state would not come back as it is: {reason}"
+    )
+
+
+def test_a_state_that_cannot_be_read_back_is_no_snapshot(
+    snapshotter: Snapshotter[Jar],
+    shelf: Shelf,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shelf, "decode_state", lambda *_: None)
+    keep(snapshotter, 0, 1, 2)
+    assert shelf.kept is None
+    assert "it could not be read back" in caplog.text
 
 
 def test_fields_that_are_not_set_yet_stay_unset(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from eventkit.cli.failures import Exit
-from eventkit.cli.options import Json
+from eventkit.cli.options import Json, parse_text
 from eventkit.cli.output import compact, complain, instant, say, say_json, show_table
 from eventkit.cli.session import BrowsableStore, Session, session_of
 from eventkit.errors import (
@@ -44,7 +44,11 @@ def list_letters(
     context: typer.Context,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Of projections; all in the database unless given."),
+        typer.Argument(
+            parser=parse_text,
+            metavar="NAME",
+            help="Of projections; all in the database unless given.",
+        ),
     ] = None,
     *,
     everything: Annotated[
@@ -135,7 +139,13 @@ def discard(
     number: Number,
     *,
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept with the record.")
+        str,
+        typer.Option(
+            "--reason",
+            parser=parse_text,
+            metavar="TEXT",
+            help="Why; it is kept with the record.",
+        ),
     ],
     as_json: Json = False,
 ) -> None:

@@ -27,6 +27,7 @@ from eventkit.cli.failures import EXIT_CODES, Commands
 from eventkit.cli.options import parse_file
 from eventkit.cli.output import OUT, say
 from eventkit.cli.session import Session, session_of
+from eventkit.cli.urls import parse_read_models_url, parse_store_url
 
 DEFAULT_STORE = "sqlite:///events.db"
 
@@ -62,12 +63,17 @@ def begin(
     store: Annotated[
         str,
         typer.Option(
-            metavar="URL", envvar="EVENTKIT_STORE", show_envvar=True, help="Where the events are."
+            parser=parse_store_url,
+            metavar="URL",
+            envvar="EVENTKIT_STORE",
+            show_envvar=True,
+            help="Where the events are.",
         ),
     ] = DEFAULT_STORE,
     read_models: Annotated[
         str | None,
         typer.Option(
+            parser=parse_read_models_url,
             metavar="URL",
             envvar="EVENTKIT_READ_MODELS",
             help="Where the read models are; STORE-read-models.db beside the store unless given, "

@@ -21,6 +21,16 @@ def parse_moment(text: str) -> datetime:
         raise typer.BadParameter(str(error)) from error
 
 
+def parse_text(text: str) -> str:
+    """Text given on the command line that is looked up or kept: it must be text."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise typer.BadParameter(f"{text!r} is no UTF-8 text") from error
+    return text
+
+
 def parse_file(text: str) -> Path:
     """A file to read that is given on the command line."""
     path = Path(text)

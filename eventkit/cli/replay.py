@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from eventkit.cli.options import parse_moment
+from eventkit.cli.options import parse_moment, parse_text
 from eventkit.cli.output import write_lines
 from eventkit.cli.session import session_of
 from eventkit.cloudevents import write_cloudevent
@@ -24,9 +24,17 @@ def replay_events(
     context: typer.Context,
     types: Annotated[
         list[str] | None,
-        typer.Option("--type", metavar="TYPE", help="Only this recorded type; may be repeated."),
+        typer.Option(
+            "--type",
+            parser=parse_text,
+            metavar="TYPE",
+            help="Only this recorded type; may be repeated.",
+        ),
     ] = None,
-    workspace: Annotated[str | None, typer.Option(help="Only this workspace.")] = None,
+    workspace: Annotated[
+        str | None,
+        typer.Option(parser=parse_text, metavar="TEXT", help="Only this workspace."),
+    ] = None,
     categories: Annotated[
         list[str] | None,
         typer.Option("--category", metavar="CATEGORY", help="Only this category; may be repeated."),

@@ -6,9 +6,26 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from eventkit.errors import InvalidUrl
+import typer
 
+from eventkit.errors import InvalidUrl
+from eventkit.masking import masked_url
+
+_BYTES = re.compile(r"[\udc80-\udcff]")
+"""What Python makes of bytes of the command line that are no UTF-8."""
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_.]+")
+
+
+def parse_store_url(text: str) -> str:
+    """A URL given on the command line; bytes of a file name that are no text become `%FF`."""
+    return _BYTES.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", text)
+
+
+def parse_read_models_url(text: str) -> str:
+    """A URL given on the command line; a file name may hold bytes that are no text, as it is."""
+    if _BYTES.search(text) and not text.startswith("sqlite:"):
+        raise typer.BadParameter(f"{masked_url(text)!r} is no UTF-8 text")
+    return text
 
 
 def sqlite_file(url: str) -> Path | None:

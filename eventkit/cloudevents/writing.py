@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from eventkit.cloudevents.attributes import (
     DEFAULT_SOURCE,
@@ -40,13 +40,39 @@ def write_cloudevent(event: PlainEvent) -> bytes:
 
 
 def json_bytes(value: object) -> bytes:
-    """Any value in the JSON form that is described above."""
+    """Any value in the JSON form that is described above.
+
+    Text may hold surrogates, where what it was made of is no UTF-8: a damaged row, the name of a
+    file. JSON has no place for them, so they are written as the characters of their escapes.
+    """
+    try:
+        return _json(value)
+    except (PydanticSerializationError, UnicodeEncodeError):
+        return _json(_encodable(value))
+
+
+def _json(value: object) -> bytes:
     return to_json(
         value,
         bytes_mode="base64",
         inf_nan_mode="strings",
         timedelta_mode="iso8601",
         fallback=str,
+    )
+
+
+def _encodable(value: object) -> object:
+    match value:
+        case None | bool() | int() | float() | bytes():
+            return value
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case dict():
+            return {_encodable(key): _encodable(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_encodable(item) for item in value]
+    return _encodable(
+        to_jsonable_python(value, bytes_mode="base64", timedelta_mode="iso8601", fallback=str)
     )
 
 

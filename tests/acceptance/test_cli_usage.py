@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from eventkit.cli.main import app
 from eventkit.cli.urls import read_models_beside
 from eventkit.errors import InvalidUrl
-from tests.acceptance.cli_kit import HOTEL, Cli, events, summary
+from tests.acceptance.cli_kit import HOTEL, Cli, event, events, summary
 
 COMMANDS: tuple[list[str], ...] = (
     [],
@@ -75,6 +75,34 @@ def test_the_version_is_that_of_the_package() -> None:
 @pytest.mark.parametrize("arguments", [["imp"], ["replay", "--limit", "-1"], ["events"], ["--bad"]])
 def test_wrong_usage_has_an_exit_code_of_its_own(cli: Cli, arguments: list[str]) -> None:
     assert cli(*arguments).code == 2
+
+
+NO_TEXT = (
+    ["replay", "--type", "\udcff"],
+    ["replay", "--workspace", "\udcff"],
+    ["dead-letters", "list", "\udcff"],
+    ["dead-letters", "discard", "1", "--reason", "\udcff"],
+    ["events", "guest-\udcff"],
+    ["--read-models", "postgresql://h/\udcff", "dead-letters", "list"],
+)
+
+
+def test_arguments_that_are_no_text_are_wrong_usage(cli: Cli, subtests: pytest.Subtests) -> None:
+    cli("import", cli.file("log.jsonl", events(3)))
+    cli("projection", "run")
+    for arguments in NO_TEXT:
+        with subtests.test(ascii(arguments)):
+            done = cli(*arguments)
+            assert (done.code, "\\udcff" in done.err) == (2, True)
+
+
+def test_files_may_have_names_that_are_no_text(cli: Cli) -> None:
+    """The name of a file is bytes; Python shows those that are no UTF-8 as surrogates."""
+    log = cli.file("log\udcff.jsonl", [event(0), b"{"])
+    cli.options[-1] = f"sqlite:///{cli.folder}/\udcff.db"
+    done = cli("import", log, "--keep-going", "--json")
+    assert done.lines[0]["rejected_file"] == f"{cli.folder}/log\\udcff.jsonl.rejected.jsonl"
+    assert (cli.folder / "\udcff.db").exists()
 
 
 def test_the_environment_stands_for_the_options(

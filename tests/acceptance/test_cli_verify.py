@@ -97,6 +97,15 @@ def test_damage_is_told(cli: Cli, statement: str, kinds: set[str], problem: str)
     assert (shown.code, problem in shown.out) == (1, True)
 
 
+def test_text_that_is_damaged_is_told_in_json_as_in_a_table(cli: Cli) -> None:
+    damage(cli, "UPDATE events SET aggregate_id = CAST(x'67756573742dff' AS TEXT) @")
+    damage(cli, "UPDATE events SET event_type = CAST(x'ff' AS TEXT) WHERE position = 30")
+    told = verify(cli)
+    assert {it["aggregate_id"] for it in told.lines} == {"guest-3", "guest-9", "guest-\\udcff"}
+    assert (told.code, "30 events read" in told.err) == (1, True)
+    assert "guest-\\udcff" in cli("verify").out
+
+
 def test_guards_that_are_gone_are_told_with_the_command_that_makes_them(cli: Cli) -> None:
     connection = sqlite3.connect(cli.folder / "events.db", isolation_level=None)
     connection.execute("DROP TRIGGER events_are_never_updated")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, field_validator
 
-from eventkit.cloudevents import CloudEventReader, moment_of, write_cloudevent
+from eventkit.cloudevents import CloudEventReader, json_bytes, moment_of, write_cloudevent
 from eventkit.errors import InvalidCloudEvent, InvalidInput
 from eventkit.events import Event, EventTypes, Metadata, Position, event_type
 from eventkit.store import Append, PlainEvent
@@ -336,6 +336,20 @@ def test_a_recorded_event_becomes_a_line() -> None:
         "aggregateversion": 3,
         "causedbyuser": "ann",
         "data": {"to": "x", "seats": 1},
+    }
+
+
+class Told(BaseModel):
+    text: str
+    at: date
+
+
+def test_text_that_is_no_unicode_does_not_end_the_output() -> None:
+    told = Told.model_construct(text="\ud800", at=date(2024, 1, 2))
+    value = {"a\udcff": ["\udcff", 1.5, math.nan, b"\xff", None], "told": (told,)}
+    assert json.loads(json_bytes(value)) == {
+        "a\\udcff": ["\\udcff", 1.5, "NaN", "_w==", None],
+        "told": [{"text": "\\ud800", "at": "2024-01-02"}],
     }
 
 

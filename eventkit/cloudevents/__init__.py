@@ -18,9 +18,11 @@ One event is one object of the CloudEvents 1.0 JSON format. How its attributes m
 
 `specversion`, `id`, `source`, `type`, `subject`, `time` and `data` must be there. Fields are
 validated as pydantic validates JSON: dates and UUIDs from text, and `"12"` or `12.0` for an int are
-taken as 12, while what would lose something (`12.5` for an int, a number for a text) is refused. An
-event class with `model_config = ConfigDict(strict=True)` refuses the former as well. Bytes are
-base64, numbers that JSON lacks are the texts `NaN`, `Infinity` and `-Infinity`.
+taken as 12, while what would lose something (`12.5` for an int, a number for a text) is refused. A
+Decimal keeps each digit of a number; a float takes a number that it gives back when it is written
+with as many digits, and no other. An event class with `model_config = ConfigDict(strict=True)`
+refuses to take `"12"` or `12.0` for an int as well. Bytes are base64, numbers that JSON lacks are
+the texts `NaN`, `Infinity` and `-Infinity`.
 """
 
 from eventkit.cloudevents.moments import moment_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -20,6 +21,7 @@ from eventkit.cloudevents.attributes import (
     meant_attribute,
 )
 from eventkit.cloudevents.moments import moment_of
+from eventkit.cloudevents.numbers import exact, long_numbers, lost, may_hold_long_numbers, shown
 from eventkit.cloudevents.validation import json_validator, shortened
 from eventkit.errors import EventkitError, InvalidCloudEvent, InvalidInput
 from eventkit.events import Event, EventTypes, Metadata
@@ -48,13 +50,14 @@ class CloudEventReader:
         """
         attributes = _object(line)
         _check_names(attributes)
+        given = exact(line) if may_hold_long_numbers(line) else attributes
         subject = _text(attributes, "subject")
         try:
             category_of(subject)
             return Append(
                 subject,
-                [self._event(_text(attributes, "type"), attributes["data"])],
-                metadata=_metadata(attributes),
+                [self._event(_text(attributes, "type"), attributes["data"], given["data"])],
+                metadata=_metadata(given),
                 event_ids=[_event_id(_text(attributes, "source"), _text(attributes, "id"))],
             )
         except InvalidCloudEvent:
@@ -62,7 +65,7 @@ class CloudEventReader:
         except EventkitError as error:
             raise InvalidCloudEvent(str(error)) from error
 
-    def _event(self, event_type: str, data: object) -> Event:
+    def _event(self, event_type: str, data: object, given: object) -> Event:
         if not isinstance(data, dict):
             raise InvalidCloudEvent(f"data is {_kind(data)}, not an object with the event's fields")
         try:
@@ -70,7 +73,7 @@ class CloudEventReader:
             if validate is None:
                 validate = json_validator(self._types.resolve(event_type))
                 self._validators[event_type] = validate
-            return validate(to_json(data))
+            event = validate(to_json(data))
         except ValidationError as error:
             raise InvalidCloudEvent(shortened(error)) from error
         except EventkitError:
@@ -79,6 +82,29 @@ class CloudEventReader:
             raise InvalidCloudEvent(
                 f"the class of {event_type} failed on it: {type(error).__name__}: {error}"
             ) from error
+        return event if given is data else _without_loss(event, given, validate)
+
+
+def _without_loss(rounded: Event, given: object, validate: Callable[[bytes], Event]) -> Event:
+    """The event from the digits that were given, not from the floats nearest to them.
+
+    Raises:
+        InvalidCloudEvent: a field cannot take one of them as it is.
+    """
+    numbers = long_numbers(given)
+    if not numbers:
+        return rounded
+    try:
+        event = validate(to_json(given))
+    except Exception:  # noqa: BLE001 - digits come as text, which strict floats and user code refuse
+        event = rounded
+    number = lost(numbers, event, rounded=event is rounded)
+    if number is not None:
+        raise InvalidCloudEvent(
+            f"data: the number {shown(number)} cannot be kept as it is, its field takes fewer "
+            "digits; round it, or make the field a Decimal"
+        )
+    return event
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -148,6 +174,8 @@ def _simple(attribute: str, value: object) -> str:
         return value
     if isinstance(value, bool | int | float):
         return to_json(value).decode()
+    if isinstance(value, Decimal):
+        return str(value)
     raise InvalidCloudEvent(f"{attribute} is {_kind(value)}, not a text, a number, true or false")
 
 
@@ -174,7 +202,7 @@ def _kind(value: object) -> str:
             return "null"
         case bool():
             return "true" if value else "false"
-        case int() | float():
+        case int() | float() | Decimal():
             return "a number"
         case str():
             return "a text"

@@ -324,6 +324,106 @@ def test_a_pydantic_that_would_read_bytes_wrongly_is_not_trusted_with_them(
     )
 
 
+class Paid(Event):
+    amount: Decimal
+    named: dict[str, Decimal]
+    count: int
+
+
+class Measured(Event):
+    value: float
+    either: str | Decimal | None = None
+
+
+class Gauged(Event):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    value: float
+
+
+class Rounded(Event):
+    value: float
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _round(cls, value: float) -> float:
+        return round(value, 2)
+
+
+def numbered(event_type: str, data: str, more: str = "") -> bytes:
+    """Return a line with this text of JSON as its data."""
+    return line(type=event_type, data=1).replace(b'"data": 1', f'"data": {data}{more}'.encode())
+
+
+@pytest.mark.parametrize(
+    "number", ["1234567890123456789.55", "0.123456789012345678", "-1e-400", "10000000000000000.10"]
+)
+def test_decimals_keep_each_digit_of_a_number(number: str) -> None:
+    content = numbered(
+        "Paid", f'{{"amount":{number},"named":{{"x":{number}}},"count":{2**62 + 1}}}'
+    )
+    (event,) = reader(Paid).read(content).events
+    exact = Decimal(number)
+    assert event == Paid(amount=exact, named={"x": exact}, count=2**62 + 1)
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["0.30000000000000004", "0.10000000000000001", "0.10000000000000000000", "5e-324",
+     "1.7976931348623157e308", "9007199254740992", "9007199254740994.0",
+     "0.1000000000000000055511151231257827"],
+)  # fmt: skip
+@pytest.mark.parametrize("cls", [Measured, Gauged])
+def test_floats_take_what_they_give_back(cls: type[Measured | Gauged], number: str) -> None:
+    (event,) = reader(cls).read(numbered(cls.__name__, f'{{"value": {number}}}')).events
+    assert event == cls(value=float(number))
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["0.123456789012345678", "9007199254740993", "9007199254740993.0", "1e400", "1e-400",
+     "1" * 400],
+)  # fmt: skip
+@pytest.mark.parametrize("cls", [Measured, Gauged])
+def test_a_float_is_not_given_more_digits_than_it_keeps(cls: type[Event], number: str) -> None:
+    with pytest.raises(InvalidCloudEvent, match="cannot be kept as it is") as caught:
+        reader(cls).read(numbered(cls.__name__, f'{{"value": {number}}}'))
+    assert len(str(caught.value)) < 200
+
+
+def test_a_number_does_not_become_a_text_to_keep_its_digits() -> None:
+    content = numbered("Measured", '{"value": 1, "either": 0.123456789012345678}')
+    with pytest.raises(InvalidCloudEvent, match="cannot be kept as it is"):
+        reader(Measured).read(content)
+    with pytest.raises(InvalidCloudEvent, match=r"data\.to: Input should be a valid string"):
+        reader().read(numbered("Moved", '{"to": 0.123456789012345678}'))
+
+
+def test_code_of_the_user_that_takes_floats_alone_does_not_hide_a_loss() -> None:
+    with pytest.raises(InvalidCloudEvent, match="cannot be kept as it is"):
+        reader(Rounded).read(numbered("Rounded", '{"value": 0.123456789012345678}'))
+    (event,) = reader(Rounded).read(numbered("Rounded", '{"value": 0.30000000000000004}')).events
+    assert event == Rounded(value=0.3)
+
+
+def test_numbers_that_a_class_takes_no_notice_of_may_have_any_digits() -> None:
+    content = numbered("Gauged", '{"value": 1.5, "other": 0.123456789012345678}')
+    assert reader(Gauged).read(content).events == [Gauged(value=1.5)]
+
+
+def test_attributes_keep_each_digit_of_a_number() -> None:
+    content = numbered("Moved", '{"to": "x"}', ', "rate": 0.123456789012345678')
+    metadata = reader().read(content).metadata
+    assert metadata is not None
+    assert metadata.extra["rate"] == "0.123456789012345678"
+
+
+def test_a_number_beyond_all_bounds_is_refused() -> None:
+    content = numbered("Paid", '{"amount": 1e99999999999999999999}')
+    with pytest.raises(InvalidCloudEvent):
+        reader(Paid).read(content)
+
+
 def test_a_recorded_event_becomes_a_line() -> None:
     metadata = Metadata(timestamp=datetime(2010, 9, 30, 22, tzinfo=UTC), caused_by_user="ann")
     assert json.loads(write_cloudevent(plain(Moved(to="x"), metadata))) == {

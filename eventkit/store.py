@@ -338,6 +338,18 @@ class EventStore(Protocol):
             InvalidInput: a position is none of this log, or what `replay` refuses.
         """
 
+    def wait(self, position: Position, timeout: float | None = None) -> None:
+        """Return when the event at a position, told by another process, can be read here.
+
+        Parameters:
+            position: as `Appended.position` tells it.
+            timeout: seconds; that of the store unless given.
+
+        Raises:
+            InvalidInput: this log has no such topic or partition.
+            StoreUnavailable: the log is not that far, which is `retryable`, or cannot be read.
+        """
+
     def close(self) -> None:
         """Finish what was accepted and let go of everything; a second call does nothing."""
 

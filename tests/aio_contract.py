@@ -19,6 +19,7 @@ from eventkit import (
     DuplicateEventId,
     Event,
     EventStore,
+    Position,
     RecordedEvent,
     aio,
 )
@@ -239,6 +240,8 @@ class AioContract:
                     await store.append("parcel-1", None)  # type: ignore[arg-type]
                 with pytest.raises(InvalidInput):
                     await first(store.replay(categories=["parcel-1"]), 1)
+                with pytest.raises(InvalidInput):
+                    await store.wait(Position("none.events", 0, 0))
 
         asyncio.run(work())
 

@@ -129,6 +129,9 @@ class StoreFace:
             self._store.append(aggregate_id, events, expected_version, metadata, event_ids)
         )
 
+    def wait(self, position: Position, timeout: float | None = None) -> None:
+        self._run(self._store.wait(position, timeout))
+
     def append_each(self, appends: Sequence[Append]) -> list[Appended | EventkitError]:
         return self._run(self._store.append_each(appends))
 

@@ -157,17 +157,16 @@ class EventStore:
             timeout: seconds; 30 unless given.
 
         Raises:
-            InvalidInput: no topic of this store has such a position.
-            StoreUnavailable: the log is not that far, or cannot be read.
+            InvalidInput: this log has no such topic or partition.
+            StoreUnavailable: the log is not that far, which is `retryable`, or cannot be read.
         """
-        wait: Callable[..., None] | None = getattr(self._store, "wait", None)
-        if wait is None:  # what an embedded store tells is in the file that all read
-            return
         loop = get_running_loop()
         seconds = 30.0 if timeout is None else timeout
         deadline = loop.time() + seconds
         pause = _FIRST_LOOK
-        while error := await self.run(partial(_not_there, wait, position)):  # keeps no thread
+        while error := await self.run(
+            partial(_not_there, self._store, position)
+        ):  # keeps no thread
             if loop.time() >= deadline:
                 text = f"{position} was not read within {seconds:g} s"
                 raise StoreUnavailable(text, retryable=True) from error
@@ -249,10 +248,10 @@ def _kept(asked: Append) -> Append:
     return asked._replace(events=(*asked.events,), event_ids=None if ids is None else (*ids,))
 
 
-def _not_there(wait: Callable[..., None], position: Position) -> StoreUnavailable | None:
+def _not_there(store: store.EventStore, position: Position) -> StoreUnavailable | None:
     """Why the event at a position cannot be read now, if it cannot."""
     try:
-        wait(position, 0)
+        store.wait(position, 0)
     except StoreUnavailable as error:
         return error
     return None

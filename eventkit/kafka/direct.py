@@ -139,7 +139,7 @@ class DirectStore(Reads):
         return self._with_index().append_all(appends)
 
     def wait(self, position: Position, timeout: float | None = None) -> None:
-        """Return when the event at a position can be read here; see `KafkaStore.wait`."""
+        """Return when the event at a position can be read here; see `EventStore.wait`."""
         self._with_index().wait(position, timeout)
 
     def events_of(self, read: Read[T], asked: Versions) -> list[T]:

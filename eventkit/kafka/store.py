@@ -236,16 +236,7 @@ class KafkaStore(ReadsLog, Subscribes):
         return result
 
     def wait(self, position: Position, timeout: float | None = None) -> None:
-        """Return when the event at a position, told by another process, can be read here.
-
-        Parameters:
-            position: as `Appended.position` tells it.
-            timeout: seconds; that of the store unless given.
-
-        Raises:
-            InvalidInput: no topic of this store has such a position.
-            StoreUnavailable: the log is not that far, or cannot be read.
-        """
+        """Return when the event at a position can be read here; see `EventStore.wait`."""
         self._check_usable()
         topic, part, offset = position
         if (topic, part) not in self._layout.homes:

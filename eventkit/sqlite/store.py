@@ -7,18 +7,19 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Self
 from uuid import UUID
 
 from eventkit.codec import AvroCodec, AvroSchema
-from eventkit.errors import EventkitError, InvalidInput, StoreClosed
-from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata
+from eventkit.errors import EventkitError, InvalidInput, StoreClosed, StoreUnavailable
+from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, Position
 from eventkit.ids import new_event_id
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.groupcommit import GroupCommit
 from eventkit.sqlite.log import ReadsLog, SqliteLog, Stretch
 from eventkit.sqlite.pages import Pages
-from eventkit.sqlite.rows import new_rows
+from eventkit.sqlite.rows import TOPIC, new_rows
 from eventkit.sqlite.schema import connect_file, prepare
 from eventkit.sqlite.snapshots import SqliteSnapshots
 from eventkit.sqlite.writer import Writer
@@ -28,6 +29,8 @@ from eventkit.subscribing import Subscribes, Subscriptions
 
 _LEAST_PATIENCE = 5.0
 """Seconds for which callers wait for each other, whatever they wait for other processes."""
+_LOOK = 0.005
+"""Seconds between two looks for a position; one costs some 10 microseconds."""
 
 
 class SqliteStore(ReadsLog, Subscribes):
@@ -148,6 +151,23 @@ class SqliteStore(ReadsLog, Subscribes):
     def last_position(self) -> int:
         """The position of the newest event, 0 in an empty log."""
         return self._log.last_position()
+
+    def wait(self, position: Position, timeout: float | None = None) -> None:
+        """Return when the event at a position can be read here; see `EventStore.wait`."""
+        self._check_usable()
+        topic, partition, offset = position
+        if (topic, partition) != (TOPIC, 0):
+            raise InvalidInput(f"{position} is no position of {self._where}")
+        seconds = self._timeout if timeout is None else timeout
+        deadline = monotonic() + seconds
+        while (newest := self.last_position()) < offset:
+            if monotonic() >= deadline:
+                raise StoreUnavailable(
+                    f"{position} was not written to {self._where} within {seconds:g} s: its log "
+                    f"ends at {newest}. Wait longer, or see that the position is of this store.",
+                    retryable=True,
+                )
+            sleep(_LOOK)
 
     def close(self) -> None:
         """Finish the appends that were accepted and close the file; again does nothing."""

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from eventkit import Append, EventStore, Repository
+from eventkit import Append, EventStore, Position, Repository
 from eventkit.errors import StoreClosed
 from tests.contract.base import Contract
 from tests.contract.domain import OpenStore, Parcel, moves, places
 
 DUTIES = {
     "append", "append_all", "append_each", "close", "get_events", "replay", "snapshots",
-    "subscribe", "types",
+    "subscribe", "types", "wait",
 }  # fmt: skip
 
 CHANGES_HISTORY = (
@@ -30,6 +30,7 @@ EACH_USE: dict[str, Callable[[EventStore], Any]] = {
     "get_events": lambda store: store.get_events("parcel-1"),
     "replay": lambda store: list(store.replay()),
     "subscribe": lambda store: next(store.subscribe()),
+    "wait": lambda store: store.wait(Position("parcel.events", 0, 1)),
     "load_snapshot": lambda store: store.snapshots.load_snapshot("parcel-1"),
     "repository": lambda store: Repository(store, Parcel, snapshot_every=1).get("parcel-1"),
 }

@@ -12,6 +12,7 @@ from tests.contract.snapshots import SnapshotContract
 from tests.contract.subscribing import SubscribeContract
 from tests.contract.together import TogetherContract
 from tests.contract.types import EventTypeContract
+from tests.contract.waiting import WaitContract
 
 
 class StoreContract(
@@ -20,6 +21,7 @@ class StoreContract(
     MetadataContract,
     ReplayContract,
     SubscribeContract,
+    WaitContract,
     EventTypeContract,
     RetryContract,
     TogetherContract,

@@ -197,7 +197,7 @@ def test_an_event_that_lost_and_is_committed_all_the_same_is_seen_by_nobody(
             assert told.value.actual >= 2
     went_on = ["lost"] if expected is None else []
     done = loser.append("parcel-1", moves("b"))
-    winner.wait(done.position)  # type: ignore[attr-defined]
+    winner.wait(done.position)
     fresh = opened("fresh")
     assert seen_by([loser, winner, fresh]) == ["a", "won", *went_on, "b"]
     verified = run("--store", f"kafka://{proxy.address}?prefix={names.prefix}", "verify", "--json")

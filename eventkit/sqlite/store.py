@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +14,12 @@ from eventkit.codec import AvroCodec, AvroSchema
 from eventkit.errors import EventkitError, InvalidInput, StoreClosed, StoreUnavailable
 from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, Position
 from eventkit.ids import new_event_id
-from eventkit.sqlite.failures import translated
 from eventkit.sqlite.groupcommit import GroupCommit
 from eventkit.sqlite.log import ReadsLog, SqliteLog, Stretch
+from eventkit.sqlite.openedfile import OpenedFile
 from eventkit.sqlite.pages import Pages
 from eventkit.sqlite.rows import TOPIC, new_rows
-from eventkit.sqlite.schema import connect_file, prepare
+from eventkit.sqlite.schema import prepare
 from eventkit.sqlite.snapshots import SqliteSnapshots
 from eventkit.sqlite.writer import Writer
 from eventkit.sqlite.writes import Batch, Write, in_order
@@ -69,20 +68,21 @@ class SqliteStore(ReadsLog, Subscribes):
         self._process = os.getpid()
         self._closed = False
         self._closing = threading.Lock()
-        with translated(self._where):
-            self._connection = connect_file(self._path, timeout=timeout)
+        self._file = OpenedFile(self._path, self._where, timeout)
+        self._connection = self._file.create()
         try:
             prepare(self._connection, self._path, self._where, timeout=timeout)
+            self._file.settle()
         except BaseException:
             self._connection.close()
             raise
-        self._log = SqliteLog(self._types, self._connect, self._check_usable, self._where)
+        self._log = SqliteLog(self._types, self._file.connect, self._check_usable, self._where)
         self._codec = self._log.codec
         self._subscriptions = Subscriptions(self._types, Pages(self._log))
         self._snapshots = SqliteSnapshots(
-            self._connect, self._log.reading, self._check_usable, self._codec, self._where
+            self._file.connect, self._log.reading, self._check_usable, self._codec, self._where
         )
-        writer = Writer(self._connection, self._codec, self._where, timeout)
+        writer = Writer(self._connection, self._codec, self._file, self._where, timeout)
         self._group = GroupCommit[Batch](writer.commit, timeout=max(timeout, _LEAST_PATIENCE))
 
     @property
@@ -218,9 +218,7 @@ class SqliteStore(ReadsLog, Subscribes):
             raise StoreClosed(f"the event store {self._where}")
         if self._process != os.getpid():
             raise StoreClosed.by_fork(f"the event store {self._where}")
-
-    def _connect(self) -> sqlite3.Connection:
-        return connect_file(self._path, timeout=self._timeout)
+        self._file.check()
 
 
 def _absolute(path: Path) -> Path:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from eventkit.codec import AvroCodec, AvroSchema
-from eventkit.errors import ConcurrencyError, EventkitError, OutcomeUnknown
+from eventkit.errors import ConcurrencyError, OutcomeUnknown
 from eventkit.sqlite.failures import FAILURES, translate, translated
+from eventkit.sqlite.openedfile import OpenedFile
 from eventkit.sqlite.retries import Known, known_events, retry_of
 from eventkit.sqlite.rows import COLUMNS, NewRow, position_of
 from eventkit.sqlite.storedschemas import StoredSchemas
@@ -41,17 +42,24 @@ class Writer:
     Parameters:
         connection: used by nobody else.
         codec: compares a retry with what is recorded.
+        file: tells whether the connection still leads to where others look.
         where: the file, for messages.
         timeout: seconds to wait for the write lock of another process.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, codec: AvroCodec, where: str, timeout: float
+        self,
+        connection: sqlite3.Connection,
+        codec: AvroCodec,
+        file: OpenedFile,
+        where: str,
+        timeout: float,
     ) -> None:
         connection.execute("PRAGMA busy_timeout = 0")  # writelock.py waits instead
         self._connection = connection
         self._timeout = timeout
         self._codec = codec
+        self._file = file
         self._where = where
         self._schemas = StoredSchemas()
 
@@ -61,7 +69,8 @@ class Writer:
         The order of events: take the write lock, so that heads cannot change; decide; insert;
         commit. Dying anywhere before the commit's record is on the disk leaves nothing. An error
         while committing is the one case in which the disk may hold what nobody was told:
-        those writes are `OutcomeUnknown`.
+        those writes are `OutcomeUnknown`. So are those after which the file is found to be gone
+        from its place: what stands in it may be lost with it (openedfile.py).
 
         An interrupt (Ctrl-C) may come anywhere, also as soon as COMMIT returns. What is not settled
         then may have been written; it can be committed again, for it counts as a retry.
@@ -83,6 +92,7 @@ class Writer:
         writes = [write for batch in batches for write in batch.writes]
         try:
             begin(self._connection, timeout=self._timeout)
+            self._file.check()
             self._schemas.look_up(self._connection, writes)
             parameters = self._decide(writes, thorough=thorough)
             if any(batch.together for batch in batches):
@@ -100,7 +110,7 @@ class Writer:
             failure = translate(error, self._where)
             if not committing or _nothing_was_written(error):
                 raise failure from error
-            _in_doubt(writes, failure, error)
+            _in_doubt(writes, str(failure), error)
         except BaseException:
             self._roll_back()
             for write in writes:
@@ -108,6 +118,8 @@ class Writer:
             raise
         else:
             self._schemas.keep(added)
+            if parameters and self._file.is_lost():
+                _in_doubt(writes, f"{self._where} was moved, deleted or replaced meanwhile")
 
     def _decide_together(
         self, batches: Sequence[Batch], parameters: list[object], *, thorough: bool
@@ -198,12 +210,12 @@ def _parameters(position: int, aggregate_id: str, version: int, row: NewRow) -> 
     return (position, event_id, aggregate_id, version, *rest)
 
 
-def _in_doubt(writes: Iterable[Write], failure: EventkitError, cause: Exception) -> None:
+def _in_doubt(writes: Iterable[Write], reason: str, cause: Exception | None = None) -> None:
     done = [write for write in writes if isinstance(write.outcome, Appended)]
     new = {it for write in done if not _was_recorded(write) for it in write.event_ids}
     for write in done:
         if not new.isdisjoint(write.event_ids):  # written now, or a retry of what is written now
-            write.outcome = OutcomeUnknown(write.event_ids, str(failure))
+            write.outcome = OutcomeUnknown(write.event_ids, reason)
             write.outcome.__cause__ = cause
 
 

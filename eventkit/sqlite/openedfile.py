@@ -1,0 +1,149 @@
+"""That the file of a store stays the one it was opened with: appends to a lost one are lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+
+from eventkit.errors import StoreError, StoreUnavailable
+from eventkit.sqlite.failures import translated
+from eventkit.sqlite.schema import connect_file
+
+_BETWEEN_LOOKS = 0.1
+"""Seconds for which one look answers those who read, or are about to write: it costs a call."""
+
+_Number = tuple[int, int]
+"""Device and inode."""
+
+
+class OpenedFile:
+    """The file that a store was opened with, by its number, for a name may come to lead elsewhere.
+
+    A file that is moved, deleted or replaced stays open here. Without looking, the order of events
+    could be: the file is moved; an append is written into what is open, and acknowledged; another
+    process opens the name and makes a new file. SQLite finds the write-ahead log of the old one
+    beside it, which fits nothing, and deletes it: with it, all that was not copied into the moved
+    file is gone, also from before the move. So:
+
+    1. Who writes looks after COMMIT: what was written while the name led elsewhere is in doubt. A
+       look before refuses it, unless there was one just now.
+    2. A connection counts only if the name led to the file before it was opened and after its first
+       question, by which SQLite opens the write-ahead log, again by name. None but the first makes
+       a file.
+    3. No new file is made beside a write-ahead log: the file that it belongs to was moved.
+
+    Once lost it stays lost, whatever is put back: nobody knows what happened in between.
+
+    Used by any thread.
+
+    Parameters:
+        path: of the file, absolute.
+        where: what messages call it.
+        timeout: seconds to wait for locks of SQLite.
+    """
+
+    def __init__(self, path: Path, where: str, timeout: float) -> None:
+        self._path = path
+        self._where = where
+        self._timeout = timeout
+        self._number: _Number | None = None
+        self._next_look = 0.0
+        self._is_lost = False
+
+    def create(self) -> sqlite3.Connection:
+        """The first connection, which makes the file where there is none; see `settle`.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        log = Path(f"{self._path}-wal")
+        # In this order: whoever makes a store makes its file before the log.
+        if _is_there(log) and not _is_there(self._path):
+            raise StoreUnavailable(
+                f"there is no file {self._where}, but {log.name} stands beside it, which may hold "
+                "the newest events of one that was moved or deleted. Put that file back, or delete "
+                f"{log.name} to begin a new store without them."
+            )
+        self._number = self._look()
+        with translated(self._where):
+            return connect_file(self._path, timeout=self._timeout)
+
+    def settle(self) -> None:
+        """From now on it is the file of the first connection, which has asked its first question.
+
+        Raises:
+            StoreUnavailable: another one took its place meanwhile.
+        """
+        if self._number is None:
+            self._number = self._look()
+        self.check_now()
+
+    def connect(self) -> sqlite3.Connection:
+        """One more connection to the file.
+
+        Raises:
+            StoreUnavailable: the file is not there any more.
+            StoreError: it cannot be opened.
+        """
+        self.check_now()
+        try:
+            with translated(self._where):
+                connection = connect_file(self._path, timeout=self._timeout, create=False)
+        except StoreError:
+            self.check_now()
+            raise
+        try:
+            with translated(self._where):
+                connection.execute("PRAGMA user_version").fetchone()
+            self.check_now()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def check(self) -> None:
+        """See that the file is in its place, as the last look told or a new one does.
+
+        Raises:
+            StoreUnavailable: it is not, or another one is.
+        """
+        if self._is_lost or monotonic() >= self._next_look:
+            self.check_now()
+
+    def check_now(self) -> None:
+        """As `check`, by a look that is made now.
+
+        Raises:
+            StoreUnavailable: it is not, or another one is.
+        """
+        if self.is_lost():
+            raise StoreUnavailable(
+                f"{self._where} was moved, deleted or replaced while this store used it, which "
+                "takes nothing more. Put the file back beside its -wal file before anything else "
+                "opens it under this name, or restore it from a backup; then open the store again."
+            )
+
+    def is_lost(self) -> bool:
+        """Whether the file is not in its place, by a look that is made now."""
+        found = self._look()
+        if found is None or found != self._number:
+            self._is_lost = True
+        self._next_look = monotonic() + _BETWEEN_LOOKS
+        return self._is_lost
+
+    def _look(self) -> _Number | None:
+        try:
+            found = self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            return self._number  # nobody knows
+        return found.st_dev, found.st_ino
+
+
+def _is_there(path: Path) -> bool:
+    with suppress(OSError):  # such as a name that is too long; opening the file tells
+        return path.exists()
+    return False

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from time import monotonic
 
 from pydantic import BaseModel
 
 from eventkit.codec import AvroCodec
-from eventkit.errors import StoreCorrupted
+from eventkit.errors import StoreBusy, StoreCorrupted
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.rows import from_micros, to_micros
-from eventkit.sqlite.writelock import begin
+from eventkit.sqlite.writelock import begin, is_busy
 from eventkit.store import Snapshot
 
 _LOAD = "SELECT version, state, timestamp, fold FROM snapshots WHERE aggregate_id = ?"
@@ -27,8 +28,11 @@ WHERE excluded.version > version OR excluded.fold <> fold
    OR substr(excluded.state, 1, 10) <> substr(state, 1, 10)
 """
 
-_PATIENCE = 1.0
-"""Seconds to wait for the write lock: whoever loads an aggregate waits with it."""
+_PATIENCE = 0.1
+"""Seconds to wait for other threads, and for the write lock: whoever loads an aggregate waits too.
+What is not written now is due again at the next load."""
+_PAUSE = 1.0
+"""Seconds after which the write lock is asked for again, where it could not be had."""
 
 
 class SqliteSnapshots:
@@ -63,6 +67,7 @@ class SqliteSnapshots:
         self._codec = codec
         self._where = where
         self._writer: sqlite3.Connection | None = None
+        self._paused_until = 0.0
         self._lock = threading.Lock()
 
     def load_snapshot(self, aggregate_id: str) -> Snapshot | None:
@@ -86,6 +91,7 @@ class SqliteSnapshots:
         """Keep a snapshot, unless a newer one of the same code is there.
 
         Raises:
+            StoreBusy: others held the write lock, or this, for longer than a load should wait.
             StoreError: it could not be written.
         """
         row = (
@@ -96,20 +102,18 @@ class SqliteSnapshots:
             snapshot.fold,
         )
         self._check_usable()  # after fork(), the lock may be held by a thread that is not here
-        with self._lock, translated(self._where):
+        # A process may hold the write lock for minutes. Waiting for each other without an end, each
+        # thread would wait for as long as all before it together; so they wait side by side, and
+        # then nobody for a while.
+        if self._is_paused() or not self._lock.acquire(timeout=_PATIENCE):
+            raise self._left_out()
+        try:
             self._check_usable()
-            if self._writer is None:
-                self._writer = self._connect()
-                self._writer.execute("PRAGMA synchronous = NORMAL")
-                self._writer.execute("PRAGMA busy_timeout = 0")
-            begin(self._writer, timeout=_PATIENCE)
-            try:
-                self._writer.execute(self._save, row)
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
+            if self._is_paused():
+                raise self._left_out()
+            self._write(row)
+        finally:
+            self._lock.release()
 
     def encode_state(self, model: type[BaseModel], values: dict[str, object]) -> bytes:
         """The typed fields as Avro single-object encoding."""
@@ -125,3 +129,29 @@ class SqliteSnapshots:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+
+    def _write(self, row: Sequence[object]) -> None:
+        with translated(self._where):
+            if self._writer is None:
+                self._writer = self._connect()
+                self._writer.execute("PRAGMA synchronous = NORMAL")
+                self._writer.execute("PRAGMA busy_timeout = 0")
+            try:
+                begin(self._writer, timeout=_PATIENCE)
+                self._writer.execute(self._save, row)
+                self._writer.execute("COMMIT")
+            except BaseException as error:
+                if is_busy(error):
+                    self._paused_until = monotonic() + _PAUSE
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def _is_paused(self) -> bool:
+        return monotonic() < self._paused_until
+
+    def _left_out(self) -> StoreBusy:
+        return StoreBusy(
+            f"others write into {self._where}, so that this snapshot was left out; it is due again "
+            "at the next load. If it stays so, find the process that holds the file."
+        )

@@ -32,12 +32,13 @@ def begin(connection: sqlite3.Connection, *, timeout: float) -> None:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             waited = monotonic() - begun
-            if not _is_busy(error) or waited >= timeout:
+            if not is_busy(error) or waited >= timeout:
                 raise
         else:
             return
         sleep(_SHORT if waited < _PATIENT_AFTER else _LONG)
 
 
-def _is_busy(error: sqlite3.OperationalError) -> bool:
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+def is_busy(error: BaseException) -> bool:
+    """Whether it says that another connection has the lock."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY

@@ -5,17 +5,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 
+from eventkit import Repository
 from eventkit.errors import StoreBusy, StoreUnavailable
-from eventkit.sqlite import SqliteStore
+from eventkit.sqlite import SqliteStore, snapshots
 from eventkit.store import Snapshot
-from tests.contract.domain import moves, places
+from tests.contract.domain import Parcel, moves, places
 from tests.unit.source import ROOT
 
 LARGE = "x" * 100_000
@@ -126,6 +129,38 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_store_as_it_was(
     assert store.append("parcel-1", moves("a")).version == 1
 
 
+def test_loads_do_not_wait_for_each_other_where_no_snapshot_can_be_written(
+    store: SqliteStore, file: Path
+) -> None:
+    loads = 50
+    for number in range(loads):
+        store.append(f"parcel-{number}", moves("a"))
+    repository = Repository(store, Parcel, snapshot_every=1)
+    with locked(file), ThreadPoolExecutor(loads) as threads:
+        before = monotonic()
+        found = list(threads.map(repository.get, [f"parcel-{number}" for number in range(loads)]))
+        assert monotonic() - before < 4.0  # one after the other they would wait for 5 s
+        assert [parcel.places for parcel in found] == [["a"]] * loads
+
+
+def test_snapshots_are_written_again_some_time_after_a_lock(
+    store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "_PAUSE", 0.3)
+    snapshot = Snapshot("parcel-1", 1, b"", datetime.now(UTC), "fold")
+    with locked(file), pytest.raises(StoreBusy):
+        store.snapshots.save_snapshot(snapshot)
+    deadline = monotonic() + 30
+    while monotonic() < deadline:
+        try:
+            store.snapshots.save_snapshot(snapshot)
+            break
+        except StoreBusy as error:  # to ask does not put it off
+            assert "due again at the next load" in str(error)  # noqa: PT017 - for as long as it is
+        sleep(0.05)
+    assert store.snapshots.load_snapshot("parcel-1") == snapshot
+
+
 def test_a_locked_store_can_be_opened_read_and_closed(file: Path) -> None:
     with SqliteStore(file) as store:
         store.append("parcel-1", moves("a"))
@@ -154,9 +189,9 @@ def test_a_new_file_that_somebody_else_prepares_is_waited_for(
 AS_NOBODY = """
 import os, sys
 from eventkit.errors import StoreError
-from eventkit.sqlite import SqliteStore
+from eventkit.sqlite import SqliteStore, snapshots
 from eventkit.store import Snapshot
-from tests.contract.domain import moves, places
+from tests.contract.domain import Parcel, moves, places
 
 def warm_up(file):
     with SqliteStore(file) as store:  # load all that is needed while this user may

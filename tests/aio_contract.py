@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from random import Random
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -253,6 +254,41 @@ class AioContract:
                 await asyncio.sleep(0)
                 events.clear()
                 assert (await task).version == 2
+
+        asyncio.run(work())
+
+    def test_appends_of_one_call_are_as_they_were_when_it_was_made(
+        self, open_store: OpenStore
+    ) -> None:
+        async def work() -> None:
+            async with aio.EventStore(open_store()) as store:
+                many = [Append(f"parcel-{n}", moves(*"abc") * 1_000) for n in range(6)]
+                before = [asyncio.create_task(store.append_each([it])) for it in many]
+                events: list[Event] = moves("a", "b")
+                ids = [uuid4(), uuid4()]
+                appends = [Append("van-1", events, event_ids=ids)]
+                task = asyncio.create_task(store.append_each(appends))
+                await asyncio.sleep(0)
+                events.clear()
+                ids.reverse()
+                appends.clear()
+                (done,) = await task
+                assert isinstance(done, Appended)
+                assert (done.version, [*done.event_ids]) == (2, ids[::-1])
+                await asyncio.gather(*before)
+
+        asyncio.run(work())
+
+    def test_each_append_of_a_call_is_refused_for_itself(self, open_store: OpenStore) -> None:
+        async def work() -> None:
+            async with aio.EventStore(open_store()) as store:
+                single: Any = ParcelMoved(place="no list")
+                refused, done = await store.append_each(
+                    [Append("parcel-1", single), Append("parcel-2", moves("a"))]
+                )
+                assert isinstance(refused, InvalidInput)
+                assert "write [event]" in str(refused)
+                assert isinstance(done, Appended)
 
         asyncio.run(work())
 

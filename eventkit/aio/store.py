@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from asyncio import get_running_loop, sleep
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -91,7 +91,7 @@ class EventStore:
 
     async def append_each(self, appends: Sequence[Append]) -> list[Appended | EventkitError]:
         """Write many appends, each on its own; see `eventkit.EventStore.append_each`."""
-        call = partial(self._store.append_each, list(appends))
+        call = partial(self._store.append_each, [_kept(asked) for asked in appends])
         return await self._writes.run(call, self._here())
 
     async def append_all(self, appends: Sequence[Append]) -> list[Appended]:
@@ -245,7 +245,12 @@ class SnapshotStore:
 def _kept(asked: Append) -> Append:
     """The append as it is now: the caller's lists may change while it waits."""
     ids = asked.event_ids
-    return asked._replace(events=(*asked.events,), event_ids=None if ids is None else (*ids,))
+    return asked._replace(events=_own(asked.events), event_ids=None if ids is None else _own(ids))
+
+
+def _own(values: Sequence[_T]) -> Sequence[_T]:
+    """Values that nobody else can change; what is no collection is left for the store to refuse."""
+    return tuple(values) if isinstance(cast("object", values), Collection) else values
 
 
 def _not_there(store: store.EventStore, position: Position) -> StoreUnavailable | None:

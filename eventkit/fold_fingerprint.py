@@ -27,6 +27,9 @@ _SIMPLE = (
     timedelta, tzinfo, UUID, PurePath, range,
 )  # fmt: skip
 """Types whose values `repr` tells apart, in every process alike."""
+_RULES = 2
+"""Which states may be snapshots: counted up where they become fewer, so that none of those that
+are not allowed any more is used."""
 
 
 def fold_fingerprint(cls: type[Aggregate]) -> str:
@@ -43,6 +46,7 @@ def fold_fingerprint(cls: type[Aggregate]) -> str:
     methods = apply_methods(cls)
     foreign = {"eventkit", "pydantic", *sys.stdlib_module_names}
     walk = _Walk({_package(it) for it in (*cls.__mro__, *methods)} - foreign | {_package(cls)})
+    walk.write("rules", _RULES)
     walk.add(cls)
     for event_class, name in sorted(methods.items(), key=lambda item: (item[1], str(item[0]))):
         walk.write("applies", name)

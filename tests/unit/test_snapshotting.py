@@ -328,9 +328,26 @@ class Computing(Aggregate, category="order"):
         self.line.quantity += event.by
 
 
+class Adding(Aggregate, category="order"):
+    """Puts whole numbers into a field for others."""
+
+    total: float = 0
+    text: str = ""
+
+    @apply
+    def _added(self, event: LineAdded) -> None:
+        pass
+
+    @apply
+    def _raised(self, event: QuantityRaised) -> None:
+        self.total += event.by
+        self.text = f"{self.total} pieces"
+
+
 @pytest.mark.parametrize(
     ("cls", "reason"),
     [
+        (Adding, "1 (int) in 'total' would become 1.0 (float)"),
         (Sharing, "one Line is in 'lines' and in 'current'"),
         (Counting, "'line' holds a Line with the private attribute '_raised'"),
         (Computing, "'line' holds a Line that has computed 'text' once"),

@@ -8,25 +8,30 @@ import sys
 import types
 from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import date, time, timedelta, tzinfo
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import Enum
 from fractions import Fraction
 from functools import cached_property, partial, singledispatchmethod
 from pathlib import PurePath
 from types import EllipsisType, NoneType
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, get_args, get_origin
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from eventkit.aggregate import Aggregate, apply_methods
+from eventkit.events import Event
 
 _SIMPLE = (
     NoneType, EllipsisType, bool, int, float, complex, str, bytes, Decimal, Fraction, date, time,
     timedelta, tzinfo, UUID, PurePath, range,
 )  # fmt: skip
 """Types whose values `repr` tells apart, in every process alike."""
+_OPEN = {*sys.stdlib_module_names, "pydantic", "pydantic_core", "annotated_types"}
+"""Packages whose objects are looked into; those of others only if they compare by value, because
+a client or a meter with its counts is no constant."""
 _RULES = 2
 """Which states may be snapshots: counted up where they become fewer, so that none of those that
 are not allowed any more is used."""
@@ -40,8 +45,9 @@ def fold_fingerprint(cls: type[Aggregate]) -> str:
     events. Comments, docstrings and formatting do not count. Another Python version compiles to
     other code: that costs one fold and loses nothing.
 
-    Not covered is what the code reads from files, from other packages, or through names made at
-    run time; after such a change set another `snapshot_version` on the class.
+    Not covered is what the code reads from files, from other packages, through names made at run
+    time, or from objects that tell nobody what they hold (`copy.copy` cannot copy them); after such
+    a change set another `snapshot_version` on the class.
     """
     methods = apply_methods(cls)
     foreign = {"eventkit", "pydantic", *sys.stdlib_module_names}
@@ -76,26 +82,62 @@ class _Walk:
 
     def add(self, value: Any) -> None:
         """Add anything that code can name."""
-        if isinstance(value, _SIMPLE):
+        own = self._is_own(type(value))
+        if isinstance(value, _SIMPLE) and not own:
             self.write(type(value).__qualname__, value)
         elif id(value) not in self._seen:
             self._seen[id(value)] = value
+            if own and not isinstance(value, type):
+                self.add(type(value))
+                self._add_attributes(value)
             self._visit(value)
 
     @singledispatchmethod
     def _visit(self, value: Any) -> None:
-        """An object of some other kind: what is the user's own of it."""
-        self.write("object", type(value).__qualname__)
+        """An object of some other kind: what it is made of, as far as it is a constant."""
+        kind = type(value)
+        self.write("object", kind.__qualname__)
+        wrapped = getattr(value, "__dict__", {}).get("__wrapped__")
+        if wrapped is not None:  # such as functools.cache puts around a function
+            self.add(wrapped)
+        elif self._is_own(kind):
+            self._add_parts(value, with_state=False)
+        elif _package(kind) in _OPEN or _compares_by_value(kind):
+            self._add_parts(value)
+
+    def _add_parts(self, value: Any, *, with_state: bool = True) -> None:
+        """What `copy.copy` would make another of the kind from."""
+        try:
+            parts = value.__reduce_ex__(2)
+        except Exception:  # noqa: BLE001 - a lock, a connection: nothing that is constant
+            return
+        if not isinstance(parts, tuple):
+            self.write("named", parts)
+            return
+        make, arguments, state, items, pairs = (*parts, None, None, None)[:5]
+        self.add((make, arguments, list(items or ()), list(pairs or ())))
+        if with_state:
+            self.add(state)
+
+    def _add_attributes(self, value: Any) -> None:
+        """The attributes of an object of one's own, without the results that it only keeps."""
+        kind = type(value)
         inside = getattr(value, "__dict__", {})
-        if self._is_own(type(value)):
-            self.add(type(value))
-            self.add(inside)
-        elif "__wrapped__" in inside:  # such as functools.cache puts around a function
-            self.add(inside["__wrapped__"])
+        kept = {name for name in inside if isinstance(getattr(kind, name, None), cached_property)}
+        self.add({name: inside[name] for name in inside if name not in kept})
+        for owner in kind.__mro__:
+            for name, member in sorted(vars(owner).items()):
+                if isinstance(member, types.MemberDescriptorType):
+                    with suppress(AttributeError):  # nothing was put into that slot
+                        self.add((name, member.__get__(value)))
 
     @_visit.register
     def _(self, value: types.FunctionType) -> None:
         self.write("function", value.__name__)
+        if hasattr(value, "registry") and hasattr(value, "dispatch"):  # functools.singledispatch
+            for cls, function in sorted(value.registry.items(), key=_order_of_class):
+                self.add((cls, function))
+            return
         if not self._is_own(value):
             return
         self._add_code(value.__code__, value.__doc__)
@@ -118,6 +160,28 @@ class _Walk:
     @_visit.register
     def _(self, value: cached_property) -> None:  # type: ignore[type-arg]
         self.add(value.func)
+
+    @_visit.register
+    def _(self, value: singledispatchmethod) -> None:  # type: ignore[type-arg]
+        self.add(value.dispatcher)
+
+    @_visit.register
+    def _(self, value: Context) -> None:  # its flags tell what has been computed
+        self.write("context", value.prec, value.rounding, value.Emin, value.Emax)
+        self.write(
+            value.capitals,
+            value.clamp,
+            sorted(it.__name__ for it in value.traps if value.traps[it]),
+        )
+
+    @_visit.register
+    def _(self, value: TypeAdapter) -> None:  # type: ignore[type-arg]
+        # What it is made of holds addresses, which are others in each process.
+        self._add_annotation(getattr(value, "_type", None), checked=True)
+
+    @_visit.register
+    def _(self, value: ForwardRef) -> None:  # it tells whether it was resolved already
+        self.write("forward", value.__forward_arg__)
 
     @_visit.register
     def _(self, value: partial) -> None:  # type: ignore[type-arg]
@@ -143,6 +207,7 @@ class _Walk:
     @_visit.register
     def _(self, value: Mapping) -> None:  # type: ignore[type-arg]
         self.write("mapping", len(value))
+        self.add(getattr(value, "default_factory", None))
         for key, item in value.items():
             self.add(key)
             self.add(item)
@@ -169,19 +234,33 @@ class _Walk:
             self.add(value)
 
     def _add_fields(self, model: type[BaseModel]) -> None:
-        """An old event without a field gets today's default: the fold depends on it."""
+        """The fields and what is checked in them.
+
+        An old event without a field gets today's default: the fold depends on it. It is not
+        validated again, while the models of a state are as often as the fold makes one.
+        """
+        checked = not issubclass(model, Event)
         for name, field in model.model_fields.items():
             self.write("field", name)
-            self._add_annotation(field.annotation)
+            self._add_annotation(field.annotation, checked=checked)
             self.add((_plain(field.default), field.default_factory))
+            if checked:
+                self.add(field.metadata)
+        for name, private in model.__private_attributes__.items():
+            self.write("private", name)
+            self.add((_plain(private.default), private.default_factory))
 
-    def _add_annotation(self, annotation: Any) -> None:
+    def _add_annotation(self, annotation: Any, *, checked: bool) -> None:
+        annotation = getattr(annotation, "__value__", annotation)  # of `type Name = ...`
+        annotation = getattr(annotation, "__supertype__", annotation)  # of a NewType
         parts = get_args(annotation)
         self.write("of", str(get_origin(annotation)), len(parts))
         if not parts:
             self.add(annotation)
+        elif get_origin(annotation) is Annotated and not checked:
+            parts = parts[:1]
         for part in parts:
-            self._add_annotation(part)
+            self._add_annotation(part, checked=checked)
 
     def _add_global(self, value: Any, code: types.CodeType) -> None:
         if not isinstance(value, types.ModuleType):
@@ -231,6 +310,17 @@ def _closure(function: types.FunctionType) -> list[object]:
 def _plain(default: object) -> object:
     """A default, or a text where pydantic means that there is none."""
     return default if type(default).__module__ != "pydantic_core._pydantic_core" else "none"
+
+
+def _compares_by_value(cls: type) -> bool:
+    compare: object = cls.__eq__
+    return compare is not object.__eq__
+
+
+def _order_of_class(item: tuple[type, object]) -> tuple[str, str]:
+    """Sorts what is registered for classes, which modules may do in any order."""
+    cls, _ = item
+    return cls.__module__, cls.__qualname__
 
 
 def _order(item: object) -> tuple[str, str]:

@@ -15,8 +15,25 @@ from tests.unit.source import ROOT
 # events that several services share, and `library`, which is somebody else's.
 SOURCES = {
     "library": """
+from functools import total_ordering
+
 def foreign(points):
     return points
+
+@total_ordering
+class Figure:
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        return self.value == other.value
+
+    def __lt__(self, other):
+        return self.value < other.value
+
+class Meter:
+    def __init__(self, count):
+        self.count = count
 """,
     "contracts.events": """
 from enum import Enum
@@ -110,12 +127,110 @@ TABLE = {"gold": gold, "silver": [silver]}
 def unused(points):
     return points
 ''',
+    "shop.constants": """
+import logging
+from collections import defaultdict, deque
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from functools import cached_property, singledispatch, singledispatchmethod
+from operator import attrgetter
+from string import Template
+from threading import Lock
+from types import SimpleNamespace
+from typing import Annotated, NewType
+from library import Figure, Meter
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, StringConstraints, TypeAdapter
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    vat: Decimal
+
+class Percent(Decimal):
+    def of(self, points):
+        return points * self / 100
+
+class Prices(dict):
+    def __missing__(self, key):
+        return 21
+
+class Fees(deque):
+    pass
+
+class Season:
+    def __init__(self, days):
+        self.days = days
+
+    @cached_property
+    def weeks(self):
+        return self.days // 7
+
+def shortened(text):
+    return text[:9]
+
+Text = NewType("Text", str)
+
+class Note(BaseModel):
+    text: Annotated[str, AfterValidator(shortened)] = ""
+    title: Annotated[Text, StringConstraints(strip_whitespace=True)] = ""
+    lines: list[Annotated[str, StringConstraints(to_upper=True)]] = []
+    marks: list[Annotated[str, Field(max_length=111)]] = Field(default=[], max_length=121)
+    code: str = Field(default="", pattern="^x?$")
+    _seen: int = PrivateAttr(61)
+
+@singledispatch
+def priced(points):
+    return 71
+
+@priced.register
+def _(points: int):
+    return 72
+
+class Scale:
+    @singledispatchmethod
+    def weigh(self, points):
+        return 81
+
+    @weigh.register
+    def _(self, points: int):
+        return 82
+
+RATES = Rates(vat=Decimal("0.19"))
+SPACE = SimpleNamespace(limit=10)
+STEPS = deque([1, 2], maxlen=7)
+RAW = bytearray(b"raw")
+TEXT = Template("$a points")
+KEY = attrgetter("real")
+CONTEXT = Context(prec=5)
+OTHERS = defaultdict(lambda: 11)
+BONUS = Percent("12")
+PRICES = Prices(a=31)
+FEES = Fees([41])
+SEASON = Season(days=90)
+FIGURE = Figure(91)
+METER = Meter(101)
+LOCK = Lock()
+LOG = logging.getLogger("shop")
+ADAPTER = TypeAdapter(list[Annotated[Note, Field(description="a note")]])
+
+def all_of(points):
+    with LOCK:
+        assert ADAPTER.validate_python([{"text": "a"}])
+        LOG.debug("all of them")
+        METER.count += 1
+        CONTEXT.divide(1, 3)
+        assert TEXT.substitute(a=STEPS[0]) and FIGURE.value and SEASON.weeks and Note(text="a")
+        assert RAW[0] and SPACE.limit and FEES[0]
+        return (
+            points * RATES.vat + KEY(points) + OTHERS.copy()["a"] + BONUS.of(points) + PRICES["b"]
+            + priced(points) + Scale().weigh(points)
+        )
+""",
     "shop.cards": '''
 from functools import cached_property, wraps
 import library
 from contracts.events import Earned, Level, Spent
 from eventkit import apply
-from shop import rules
+from shop import constants, rules
 from shop.rules import helper
 from tools.base import Auditable
 
@@ -139,6 +254,7 @@ class Card(Auditable, category="card"):
         self.points += helper(event.total()) + rules.cached(1) + rules.double(1)
         self.points += rules.TABLE["gold"](1) + self.WEIGHTS["a"] + self.weight + self.rank
         self.count()
+        constants.all_of(self.points)
         if event.level is Level.HIGH and rules.PATTERN and rules.RATE and rules.NAMES:
             self.points += len(rules.LIMITS) + rules.TERMS.late()
 
@@ -182,6 +298,7 @@ SAME = {
         "def foreign(points):\n    return points",
         "def foreign(points): ...",
     ),
+    "what a client of another package counts": ("Meter(101)", "Meter(102)"),
 }
 
 DIFFERENT = {
@@ -222,6 +339,35 @@ DIFFERENT = {
     "a validator of an event": ("return abs(value)", "return value"),
     "an enum": ("HIGH = 2", "HIGH = 3"),
     "a type of an event's field": ("bonus: int = 1", "bonus: float = 1"),
+    "a constant with slots": ('Decimal("0.19")', 'Decimal("0.21")'),
+    "a namespace": ("limit=10", "limit=20"),
+    "a deque": ("deque([1, 2]", "deque([1, 3]"),
+    "the length of a deque": ("maxlen=7", "maxlen=8"),
+    "a bytearray": ('b"raw"', 'b"row"'),
+    "a template": ("$a points", "$a credits"),
+    "a getter": ('attrgetter("real")', 'attrgetter("imag")'),
+    "a context of decimals": ("prec=5", "prec=6"),
+    "what a table has by default": ("lambda: 11", "lambda: 12"),
+    "a method of a number of one's own": ("points * self / 100", "points * self / 1000"),
+    "a number of one's own": ('Percent("12")', 'Percent("13")'),
+    "a method of a table of one's own": ("return 21", "return 22"),
+    "a table of one's own": ("Prices(a=31)", "Prices(a=32)"),
+    "a deque of one's own": ("Fees([41])", "Fees([42])"),
+    "an object that keeps results": ("days=90", "days=91"),
+    "a value of another package": ("Figure(91)", "Figure(92)"),
+    "a validator of a model": ("text[:9]", "text[:8]"),
+    "a constraint of a model": ("strip_whitespace=True", "strip_whitespace=False"),
+    "a constraint within a field of a model": ("to_upper=True", "to_upper=False"),
+    "a constraint on the items of a field": ("max_length=111", "max_length=112"),
+    "a constraint on a list of a model": ("max_length=121", "max_length=122"),
+    "a pattern of a model": ("^x?$", "^y?$"),
+    "the type of an adapter": ("TypeAdapter(list[", "TypeAdapter(set["),
+    "what a named type is": ('NewType("Text", str)', 'NewType("Text", bytes)'),
+    "a private attribute of a model": ("PrivateAttr(61)", "PrivateAttr(62)"),
+    "a function of several kinds": ("return 71", "return 70"),
+    "a kind of such a function": ("return 72", "return 73"),
+    "a method of several kinds": ("return 81", "return 80"),
+    "a kind of such a method": ("return 82", "return 83"),
     "the version given by hand": (
         "    points: int = 0\n",
         "    snapshot_version = 2\n    points: int = 0\n",

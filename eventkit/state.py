@@ -59,8 +59,10 @@ class StateFields:
             self._fresh[name] = default
 
     def fresh(self) -> dict[str, Any]:
-        """Own copies of the defaults that could change."""
-        return deepcopy(self._fresh) if self._fresh else {}
+        """Own copies of the defaults that could change, a copy a field even where two share one."""
+        if not self._fresh:
+            return {}
+        return {name: deepcopy(default) for name, default in self._fresh.items()}
 
     @property
     def model(self) -> type[BaseModel]:

@@ -75,6 +75,21 @@ def test_defaults_that_can_change_are_not_shared() -> None:
     assert (Person.tags, Person.home) == ([], Address(street="none"))
 
 
+NONE: list[str] = []
+
+
+class Door(Aggregate):
+    opened: list[str] = NONE
+    closed: list[str] = NONE
+
+
+def test_fields_with_one_default_object_do_not_share_it() -> None:
+    door = Door()
+    door.opened.append("a")
+    assert state_of(door) == {"opened": ["a"], "closed": []}
+    assert NONE == []
+
+
 def test_class_variables_and_private_names_are_no_state() -> None:
     assert "LIMIT" not in state_model(Person).model_fields
     assert "_hidden" not in state_model(Person).model_fields

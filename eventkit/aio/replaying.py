@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import suppress
-from time import thread_time
+from time import monotonic, thread_time
 from typing import Protocol, TypeVar
 
 from eventkit.errors import StoreClosed
 from eventkit.events import RecordedEvent
+from eventkit.replaying import Replay
 
 _T = TypeVar("_T")
 _CPU_TIME = 0.00025
@@ -18,6 +19,9 @@ events are; and no reader waits long for its first one."""
 _LOOK = 8
 """Events between two looks at the clock, which cost as much as a tenth of an event; the first ones
 are looked at sooner."""
+_SEARCH = 0.005
+"""Seconds for which one looks for the next event before others have a turn in the thread, and a
+time-out is noticed; so much longer than going there and back that this costs next to nothing."""
 
 
 class Read(Protocol):
@@ -27,30 +31,47 @@ class Read(Protocol):
         """Its result."""
 
 
-class _Pages:
-    """The events of a replay in short stretches; for one thread at a time."""
+class _Reading:
+    """The events of a replay a few at a time; for one thread at a time."""
 
     def __init__(self, replay: Callable[[], Iterator[RecordedEvent]]) -> None:
         self._replay = replay
         self._events: Iterator[RecordedEvent] | None = None
+        self._pages: Iterator[Iterable[RecordedEvent]] = iter(())
+        self._page: Iterator[RecordedEvent] = iter(())
         self._lock = threading.Lock()
 
-    def page(self) -> list[RecordedEvent]:
-        """The next events; none at the end."""
+    def some(self) -> tuple[list[RecordedEvent], bool]:
+        """The next events, maybe none yet, and whether there may be more."""
         with self._lock:
             if self._events is None:
-                self._events = self._replay()
-            page: list[RecordedEvent] = []
-            until = thread_time() + _CPU_TIME
-            for recorded in self._events:
-                page.append(recorded)
-                count = len(page)
-                if (count < _LOOK or not count % _LOOK) and thread_time() >= until:
+                self._begin()
+            found: list[RecordedEvent] = []
+            until, search_until = thread_time() + _CPU_TIME, monotonic() + _SEARCH
+            while self._fill(found, until):
+                page = next(self._pages, None)
+                if page is None:
+                    return found, False
+                self._page = iter(page)
+                if (found and thread_time() >= until) or monotonic() >= search_until:
                     break
-            return page
+            return found, True
+
+    def _begin(self) -> None:
+        events = self._events = self._replay()
+        self._pages = events.pages if isinstance(events, Replay) else iter((events,))
+
+    def _fill(self, found: list[RecordedEvent], until: float) -> bool:
+        """Take what the page has left; False where the time is up before that."""
+        for recorded in self._page:
+            found.append(recorded)
+            count = len(found)
+            if (count < _LOOK or not count % _LOOK) and thread_time() >= until:
+                return False
+        return True
 
     def close(self) -> None:
-        """Let go of what the replay holds; a page that is being read is finished first."""
+        """Let go of what the replay holds; who reads is waited for."""
         with self._lock:
             close = getattr(self._events, "close", None)
             if close is not None:
@@ -62,18 +83,19 @@ async def replayed(
 ) -> AsyncGenerator[RecordedEvent, None]:
     """The events of a replay.
 
-    Between two pages nothing runs, so a replay that is left takes nothing with it; what it holds
-    in the store is let go of when it is closed, or collected.
+    Between two looks into the log nothing runs, so a replay that is left takes nothing with it;
+    what it holds in the store is let go of when it is closed, or collected.
 
     Parameters:
         replay: begins it.
         read: runs a call in a thread.
     """
-    pages = _Pages(replay)
+    reading, more = _Reading(replay), True
     try:
-        while page := await read(pages.page):
-            for recorded in page:
+        while more:
+            events, more = await read(reading.some)
+            for recorded in events:
                 yield recorded
     finally:
         with suppress(StoreClosed):
-            await read(pages.close)
+            await read(reading.close)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from eventkit.kafka.snapshots.scanned import DirectSnapshots
 from eventkit.kafka.snapshots.writer import SnapshotWriter
 from eventkit.kafka.store import CatchUp, KafkaStore
 from eventkit.kafka.topics import Topics
+from eventkit.replaying import Replay
 from eventkit.sqlite.reads import Read, Reads, T, Versions
 from eventkit.store import Append, Appended, EventFilter
 from eventkit.subscribing import LogSubscription
@@ -146,7 +147,7 @@ class DirectStore(Reads):
         """The events of one aggregate; see `KafkaLog.events_of`."""
         return self._reader().events_of(read, asked)
 
-    def events_where(self, read: Read[T], wanted: EventFilter) -> Iterator[T]:
+    def events_where(self, read: Read[T], wanted: EventFilter) -> Replay[T]:
         """All events that match; see `KafkaLog.events_where`."""
         return self._reader().events_where(read, wanted)
 

@@ -11,6 +11,7 @@ from eventkit.codec import AvroCodec
 from eventkit.errors import CodecError, EventTypeError, InvalidInput, StoreCorrupted
 from eventkit.events import EventTypes, Position, utc
 from eventkit.ids import category_of
+from eventkit.replaying import Pages, Replay
 from eventkit.sqlite.connections import Connections
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.reader import Row, Scan, aggregate_rows, last_position
@@ -110,9 +111,9 @@ class SqliteLog(Reads):
         codec, place = self.codec, self._place
         return [read(row, codec, place) for row in rows]
 
-    def events_where(self, read: Read[T], wanted: EventFilter) -> Iterator[T]:
+    def events_where(self, read: Read[T], wanted: EventFilter) -> Replay[T]:
         """All events that match, up to the newest at the start."""
-        return (read(row, self.codec, self._place) for row in self._rows(wanted))
+        return Replay(self._pages(read, wanted))
 
     def page(
         self, wanted: EventFilter, stretch: Stretch, limit: int, *, keep_unreadable: bool = False
@@ -157,7 +158,7 @@ class SqliteLog(Reads):
         """Close all connections; those in use when they come back."""
         self._readers.close()
 
-    def _rows(self, wanted: EventFilter) -> Iterator[Row]:
+    def _pages(self, read: Read[T], wanted: EventFilter) -> Pages[T]:
         scan = Scan(wanted)
         with self.reading() as connection:
             stretches = self._layout.stretches(connection, wanted)
@@ -165,7 +166,10 @@ class SqliteLog(Reads):
             while after < end:
                 with self.reading() as connection:
                     rows, after = scan.page(connection, after, end, _PAGE)  # noqa: PLW2901 - goes on
-                yield from rows
+                yield self._read_each(read, rows)
+
+    def _read_each(self, read: Read[T], rows: list[Row]) -> Iterator[T]:
+        return (read(row, self.codec, self._place) for row in rows)
 
     def _connect_reader(self) -> sqlite3.Connection:
         connection = self._connect()
@@ -188,6 +192,6 @@ class ReadsLog(Reads):
         """The events of one aggregate."""
         return self._log.events_of(read, asked)
 
-    def events_where(self, read: Read[T], wanted: EventFilter) -> Iterator[T]:
+    def events_where(self, read: Read[T], wanted: EventFilter) -> Replay[T]:
         """All events that match, up to the newest at the start."""
         return self._log.events_where(read, wanted)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from eventkit.codec import AvroCodec
 from eventkit.events import Event, EventTypes, Position, RecordedEvent
+from eventkit.replaying import Replay
 from eventkit.sqlite.rows import plain, recorded
 from eventkit.store import EventFilter, PlainEvent, event_filter
 
@@ -29,7 +30,7 @@ class Reads(ABC):
         """The events of one aggregate."""
 
     @abstractmethod
-    def events_where(self, read: Read[T], wanted: EventFilter) -> Iterator[T]:
+    def events_where(self, read: Read[T], wanted: EventFilter) -> Replay[T]:
         """All events that match, up to the newest at the start."""
 
     def get_events(
@@ -64,6 +65,6 @@ class Reads(ABC):
         wanted = event_filter(self._types, event_types, workspace_id, categories, since, until)
         return self.events_where(recorded, wanted)
 
-    def plain_events(self, wanted: EventFilter) -> Iterator[PlainEvent]:
+    def plain_events(self, wanted: EventFilter) -> Replay[PlainEvent]:
         """All events that match, their bodies read without any event class."""
         return self.events_where(plain, wanted)

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from eventkit.aio.mailbox import Mailbox
 from eventkit.aio.pool import Pool
 from eventkit.errors import InvalidUrl, StoreBusy, StoreClosed, StoreUnavailable
 from eventkit.sqlite import SqliteStore
+from eventkit.sqlite.reader import Row, Scan
 from tests.aio_kit import SECONDS, first
-from tests.contract.domain import Parcel, by_aggregate, moves, places, versions
+from tests.contract.domain import Parcel, ParcelSent, by_aggregate, moves, places, versions
 from tests.sqlite.faults import Faults, failure
 
 
@@ -320,6 +322,70 @@ def test_a_replay_that_is_cancelled_while_it_reads_lets_go_when_it_has_read(file
             assert store.open_replays == 0
 
     asyncio.run(work())
+
+
+@pytest.fixture
+def scanned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note the pages that are looked through, each of one position, in a millisecond."""
+    positions: list[int] = []
+    page = Scan.page
+
+    def slow_page(
+        scan: Scan, connection: sqlite3.Connection, after: int, end: int, _limit: int
+    ) -> tuple[list[Row], int]:
+        positions.append(after)
+        time.sleep(0.001)
+        return page(scan, connection, after, min(end, after + 1), 1)
+
+    monkeypatch.setattr(Scan, "page", slow_page)
+    return positions
+
+
+def test_a_replay_that_finds_nothing_notices_that_its_time_is_up(
+    file: Path, scanned: list[int]
+) -> None:
+    async def work() -> None:
+        async with aio.EventStore(SqliteStore(file)) as store:
+            await store.append("parcel-1", moves(*map(str, range(5_000))))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await first(store.replay(event_types=["ParcelLost"]), 1)
+
+    asyncio.run(work())
+    assert 0 < len(scanned) < 2_500
+
+
+def test_replays_that_find_nothing_do_not_keep_other_reads_waiting(
+    file: Path, scanned: list[int]
+) -> None:
+    async def work() -> None:
+        async with aio.EventStore(SqliteStore(file)) as store:
+            await store.append("parcel-1", moves(*map(str, range(5_000))))
+            searches = [
+                asyncio.create_task(first(store.replay(event_types=["ParcelLost"]), 1))
+                for _ in range(8)
+            ]
+            await asyncio.wait_for(_until(lambda: len(scanned) > 20), SECONDS)
+            assert len(await store.get_events("parcel-1", to_version=3)) == 3
+            assert len(scanned) < 5_000
+            for search in searches:
+                search.cancel()
+            await asyncio.wait(searches)
+
+    asyncio.run(work())
+
+
+def test_a_rare_event_is_found(file: Path, scanned: list[int]) -> None:
+    async def work() -> None:
+        async with aio.EventStore(SqliteStore(file)) as store:
+            for _ in range(3):
+                await store.append("parcel-1", moves(*map(str, range(30))))
+                await store.append("parcel-1", [ParcelSent(to="ann")])
+            found = [it.version async for it in store.replay(event_types=[ParcelSent])]
+            assert found == [31, 62, 93]
+
+    asyncio.run(work())
+    assert len(scanned) == 93
 
 
 async def _until(holds: Callable[[], bool]) -> None:

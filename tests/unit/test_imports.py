@@ -28,6 +28,7 @@ LAYERS = (
     "snapshotting",
     "bell",
     "subscribing",
+    "replaying",
     "steps",
     "codec",
     "repository",

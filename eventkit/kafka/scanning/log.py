@@ -17,6 +17,7 @@ from eventkit.kafka.layout import LogLayout
 from eventkit.kafka.reading import LogRecord
 from eventkit.kafka.rule import Progress
 from eventkit.kafka.scanning.scan import Scan, Stretch
+from eventkit.replaying import Pages, Replay
 from eventkit.sqlite.reads import Read, Reads, T, Versions
 from eventkit.sqlite.rows import COLUMNS, to_micros
 from eventkit.store import EventFilter
@@ -89,14 +90,17 @@ class KafkaLog(Reads):
         codec, place = self.codec, partial(Position, *partition)
         return [read(row_of(it), codec, place) for it in records]
 
-    def events_where(self, read: Read[T], wanted: EventFilter) -> Iterator[T]:
+    def events_where(self, read: Read[T], wanted: EventFilter) -> Replay[T]:
         """All events that match, up to the end of the log at the start.
 
         The events of an aggregate come in their order. Between partitions there is no order: they
         are read one after the other. Filters look at headers; what they drop is never decoded, and
         the topics of other categories are not read. Memory does not grow with the log.
         """
-        codec, choose = self.codec, _chooser(wanted)
+        return Replay(self._pages(read, wanted))
+
+    def _pages(self, read: Read[T], wanted: EventFilter) -> Pages[T]:
+        choose = _chooser(wanted)
         homes = {
             partition: home
             for partition, home in self._layout.homes.items()
@@ -105,9 +109,13 @@ class KafkaLog(Reads):
         ends = self._end_of(homes)
         stretches = {partition: Stretch(home, ends[partition]) for partition, home in homes.items()}
         for partition, records, _ in self._scan.batches(stretches):
-            place = partial(Position, *partition)
-            for it in choose(records):
-                yield read(row_of(it), codec, place)
+            yield self._read_each(read, partition, choose(records))
+
+    def _read_each(
+        self, read: Read[T], partition: Partition, records: Sequence[LogRecord]
+    ) -> Iterator[T]:
+        codec, place = self.codec, partial(Position, *partition)
+        return (read(row_of(it), codec, place) for it in records)
 
     def _records_of(
         self, aggregate_id: str, from_version: int, to_version: int | None, as_of: datetime | None

@@ -3,6 +3,9 @@
 An event that cannot be read, or at which a handler fails again and again, is parked: noted as a
 dead letter, in the transaction that moves the checkpoint past it. Later events of its aggregate
 park behind it, so that a retry can apply them all in order; those of other aggregates flow.
+
+A commit that the database refuses says nothing of which event is at fault. The batch is halved
+until one event is alone in its transaction: then a refused commit is the failure of that one.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from sqlalchemy import Connection
 from eventkit.errors import CheckpointMoved, HandlerFailed, ProjectionError, StoreCorrupted
 from eventkit.events import RecordedEvent, UnreadableEvent
 from eventkit.projection.checkpoints import Checkpoints
+from eventkit.projection.committing import CommitRefused, committed
 from eventkit.projection.dead_letters_identity import Discarded
 from eventkit.projection.dead_letters_table import Letters, Parked
 from eventkit.projection.failures import Attempts, failure_of
@@ -35,6 +39,14 @@ class _Stopped(NamedTuple):
     recorded: RecordedEvent
     error: BaseException
     attempts: int
+
+
+class _Pass(NamedTuple):
+    """What became of the events of a page, one by one: how many were handled, which parked."""
+
+    good: int
+    parked: list[Parked]
+    stopped: _Stopped | None
 
 
 class Applied(NamedTuple):
@@ -108,7 +120,7 @@ class Batches:
 
         try:
             self._once(whole)
-        except HandlersFailed:
+        except (HandlersFailed, CommitRefused):
             pass  # not handled in here, or it would be in every later traceback
         else:
             if clear and not parked:
@@ -127,12 +139,15 @@ class Batches:
 
         A commit whose answer was lost may have happened, or may be about to: then the checkpoint
         is found, after its row was waited for, where this very batch put it.
+
+        Raises:
+            CommitRefused: nothing was written, and will not be by trying again.
         """
         tried: set[int] = set()
 
         def attempt() -> None:
             try:
-                with self._models.writing() as connection:
+                with committed(self._models) as connection:
                     to = write(connection)
                     tried.add(to)
             except CheckpointMoved as moved:
@@ -200,7 +215,10 @@ class Batches:
         """Pass over the page until all of it is handled or parked; see `apply`."""
         before = handled = 0
         while True:
-            good, stopped = self._pass_over(partition, expected, page, before)
+            try:
+                good, _, stopped = self._pass_over(partition, expected, page, before)
+            except CommitRefused:
+                break  # and out of here, as in `apply`
             handled += good
             if stopped is None:
                 return Applied(page.read_to, handled)
@@ -211,10 +229,20 @@ class Batches:
             page = Page([it for it in page.events if it.position.offset > expected], page.read_to)
             if self._patience.pause(self._attempts.pause_after(before)):
                 return Applied(expected, handled)
+        done = self._apply_halves(partition, expected, page)
+        return done._replace(handled=handled + done.handled)
 
-    def _pass_over(
-        self, partition: Partition, expected: int, page: Page, before: int
-    ) -> tuple[int, _Stopped | None]:
+    def _apply_halves(self, partition: Partition, expected: int, page: Page) -> Applied:
+        """Apply a page of several events in two transactions or more; see `apply`."""
+        middle = len(page.events) // 2
+        end = page.events[middle].position.offset - 1
+        first = self.apply(partition, expected, Page(page.events[:middle], end))
+        if first.offset < end:
+            return first
+        rest = self.apply(partition, end, Page(page.events[middle:], page.read_to))
+        return Applied(rest.offset, first.handled + rest.handled)
+
+    def _pass_over(self, partition: Partition, expected: int, page: Page, before: int) -> _Pass:
         """Handle events one by one, up to one that fails and is not to be parked yet.
 
         Parameters:
@@ -223,47 +251,64 @@ class Batches:
             page: what is left to handle.
             before: how often its first event has failed.
 
-        Returns how many were handled, and where it stopped.
+        Raises:
+            CommitRefused: because of any of several events.
         """
-        stopped: _Stopped | None = None
-        parked: list[Parked] = []
-        good = 0
+        passed = _Pass(0, [], None)
+        refusal: BaseException | None = None
 
         def until_it_fails(connection: Connection) -> int:
-            nonlocal stopped, parked, good
+            nonlocal passed
             self._checkpoints.advance(connection, partition, expected, expected, 0)  # locks it
             self._is_clear(connection, partition, expected)  # learns what was discarded
-            held = self._letters.held(connection, {it.aggregate_id for it in page.events})
-            stopped, parked, good = None, [], 0
-            for recorded in page.events:
-                if self._was_discarded(recorded):
-                    continue
-                if recorded.aggregate_id in held:
-                    parked.append(Parked(recorded, None))
-                    continue
-                unreadable = isinstance(recorded, UnreadableEvent)
-                error = self._handling.one(connection, recorded)
-                if error is None:
-                    good += 1
-                    continue
-                attempts = 1 + (before if recorded is page.events[0] else 0)
-                if not unreadable and (self._stops or self._attempts.may_try_again(attempts)):
-                    stopped = _Stopped(recorded, error, attempts)
-                    break
-                held.add(recorded.aggregate_id)
-                parked.append(Parked(recorded, failure_of(error, attempts)))
-            self._letters.park(connection, parked)
+            passed = self._one_by_one(connection, page, before, refusal)
+            self._letters.park(connection, passed.parked)
+            stopped = passed.stopped
             to = page.read_to if stopped is None else stopped.recorded.position.offset - 1
-            self._checkpoints.advance(connection, partition, expected, to, good)
+            self._checkpoints.advance(connection, partition, expected, to, passed.good)
             return to
 
-        self._once(until_it_fails)
-        failed = {it.recorded.position for it in parked}
-        failed |= {stopped.recorded.position} if stopped else set()
+        try:
+            self._once(until_it_fails)
+        except CommitRefused as refused:
+            if len(page.events) > 1:
+                raise
+            if not passed.good:  # no handler wrote anything
+                raise refused.reason from None
+            refusal = refused.reason
+        if refusal is not None:
+            self._once(until_it_fails)
+        failed = {it.recorded.position for it in passed.parked}
+        failed |= {passed.stopped.recorded.position} if passed.stopped else set()
         if before and page.events[0].position not in failed:
             self._attempts.succeeded()
-        self._tell(parked)
-        return good, stopped
+        self._tell(passed.parked)
+        return passed
+
+    def _one_by_one(
+        self, connection: Connection, page: Page, before: int, refusal: BaseException | None
+    ) -> _Pass:
+        """See `_pass_over`; with a refusal, the only event has failed with that at the commit."""
+        held = self._letters.held(connection, {it.aggregate_id for it in page.events})
+        parked: list[Parked] = []
+        good = 0
+        for recorded in page.events:
+            if self._was_discarded(recorded):
+                continue
+            if recorded.aggregate_id in held:
+                parked.append(Parked(recorded, None))
+                continue
+            error = refusal or self._handling.one(connection, recorded)
+            if error is None:
+                good += 1
+                continue
+            attempts = 1 + (before if recorded is page.events[0] else 0)
+            unreadable = isinstance(recorded, UnreadableEvent)
+            if not unreadable and (self._stops or self._attempts.may_try_again(attempts)):
+                return _Pass(good, parked, _Stopped(recorded, error, attempts))
+            held.add(recorded.aggregate_id)
+            parked.append(Parked(recorded, failure_of(error, attempts)))
+        return _Pass(good, parked, None)
 
     def _tell(self, parked: Collection[Parked]) -> None:
         """Tell people, and the count of attempts, what was parked."""

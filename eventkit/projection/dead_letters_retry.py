@@ -29,6 +29,7 @@ from eventkit.errors import EventkitError, InvalidAggregateId, ProjectionError
 from eventkit.events import RecordedEvent, UnreadableEvent
 from eventkit.ids import category_of
 from eventkit.projection.checkpoints import Checkpoints
+from eventkit.projection.committing import CommitRefused, committed
 from eventkit.projection.dead_letters_table import DeadLetter, Letters, find_letter
 from eventkit.projection.failures import failure_of
 from eventkit.projection.handling import Handling
@@ -102,16 +103,37 @@ class HandlerRetry:
         applied = 0
         while True:
             try:
-                some, failed = self._patience(lambda: self._retry_some(aggregate_id))
+                some, failed = self._retry_next(aggregate_id)
             except NotInLog as error:
                 raise NotInLog(error.letter, applied) from None
             applied += some
             if failed is not None or some == 0:
                 return Outcome(applied, failed)
 
-    def _retry_some(self, aggregate_id: str) -> Outcome:
+    def _retry_next(self, aggregate_id: str) -> Outcome:
+        """Retry many letters in one transaction, or one if the database refuses to commit many."""
+        try:
+            return self._patience(lambda: self._retry_some(aggregate_id, _IN_ONE_TRANSACTION))
+        except CommitRefused:
+            pass  # not handled in here, or it would be in every later traceback
+        try:
+            return self._patience(lambda: self._retry_some(aggregate_id, 1))
+        except CommitRefused as refused:
+            reason = refused.reason
+        return self._patience(lambda: self._refused(aggregate_id, reason))
+
+    def _refused(self, aggregate_id: str, reason: BaseException) -> Outcome:
+        """Note that the first letter failed again, at the commit."""
         with self._models.writing() as connection:
-            waiting = self.locked(connection, aggregate_id)
+            failed = None
+            for letter in self.locked(connection, aggregate_id, 1):
+                self.letters.failed_again(connection, letter.number, failure_of(reason, 1))
+                failed = find_letter(connection, letter.number)
+            return Outcome(0, failed)
+
+    def _retry_some(self, aggregate_id: str, limit: int) -> Outcome:
+        with committed(self._models) as connection:
+            waiting = self.locked(connection, aggregate_id, limit)
             done: list[int] = []
             failed: DeadLetter | None = None
             for letter in waiting:
@@ -131,13 +153,15 @@ class HandlerRetry:
                 self._checkpoints.hold(connection, partition_of(waiting[0]), len(done))
             return Outcome(len(done), failed)
 
-    def locked(self, connection: Connection, aggregate_id: str) -> list[DeadLetter]:
+    def locked(
+        self, connection: Connection, aggregate_id: str, limit: int = _IN_ONE_TRANSACTION
+    ) -> list[DeadLetter]:
         """The first letters of an aggregate, with the checkpoint of its partition locked."""
         first = self.letters.next_of(connection, aggregate_id, 1)
         if not first:
             return []
         self._checkpoints.hold(connection, partition_of(first[0]))
-        return self.letters.next_of(connection, aggregate_id, _IN_ONE_TRANSACTION)
+        return self.letters.next_of(connection, aggregate_id, limit)
 
     def _handle(self, connection: Connection, letter: DeadLetter) -> BaseException | None:
         recorded = self._events.read(letter)

@@ -8,15 +8,19 @@ from collections.abc import Iterable
 HIDDEN_NAMES = "password|passwd|passphrase|secret|token"
 """Of settings and of options in URLs: what has one of these in its name is secret."""
 
-# In a text a URL ends at a blank or a quote; a URL alone may hold both, also in its password.
-_USER_IN_TEXT = re.compile(r"(://[^:/@\s]*):[^\s'\"]*@")
+# In a text a URL ends at a blank; alone it may hold blanks, also in its password.
+_USER_IN_TEXT = re.compile(r"(://[^:/@\s]*):\S*@")
 _OPTION_IN_TEXT = re.compile(rf"([?&][^=&\s]*(?:{HIDDEN_NAMES})[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
 _USER = re.compile(r"^([^:/]*://[^:/@]*):.*@", re.DOTALL)
 _OPTION = re.compile(rf"([?&][^=&]*(?:{HIDDEN_NAMES})[^=&]*=)[^&]+", re.IGNORECASE)
 
 
 def masked(text: str) -> str:
-    """The text with the passwords of all URLs in it replaced by `***`."""
+    """The text with the passwords of all URLs in it replaced by `***`, as far as they can be told.
+
+    It is for texts of others. Where a URL ends in a text is a guess, so one that we put into a text
+    goes through `masked_url` first.
+    """
     return _OPTION_IN_TEXT.sub(r"\1***", _USER_IN_TEXT.sub(r"\1:***@", text))
 
 

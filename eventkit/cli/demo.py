@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,12 +25,13 @@ from eventkit.cli.demo_choices import (
 )
 from eventkit.cli.demo_screen import Bars, Screen
 from eventkit.cli.kafka import is_kafka, make_topics, opened, topics_at
+from eventkit.cli.options import READ_MODELS_VARIABLE
 from eventkit.cli.session import BrowsableStore
 from eventkit.cli.urls import read_models_beside
 from eventkit.errors import InvalidCloudEvent, InvalidInput, RebuildNeeded
 from eventkit.events import RecordedEvent
 from eventkit.importer import Importer, Line, Rejection, read_lines
-from eventkit.masking import masked
+from eventkit.masking import masked_url
 from eventkit.projection import Progress, Projection, ReadModels, Runner
 from eventkit.repository import Repository
 from eventkit.store import EventFilter
@@ -74,9 +76,6 @@ def demo(
         EventkitError: the file, the classes or the store cannot be used; the message says why.
     """
     known = app or load_app(BUILT_IN)
-    options = [f"--app {shlex.quote(known.name)}", f"--store {shlex.quote(store_url)}"]
-    if read_models_url != read_models_beside(store_url):
-        options.append(f"--read-models {shlex.quote(read_models_url)}")
     made = _topics(known, store_url, alone=app is None and file is None)
     with opened(store_url) as connected, ReadModels(read_models_url) as models:
         store = cast("BrowsableStore", connected)
@@ -89,7 +88,19 @@ def demo(
         story.aggregate()
         story.time_travel()
         story.read_models()
-        story.go_on(options)
+        story.go_on(_options(known, store_url, read_models_url))
+
+
+def _options(app: App, store_url: str, read_models_url: str) -> list[str]:
+    """What leads the commands to the same place; `***` in it stands for a password."""
+    options = [
+        f"--app {shlex.quote(app.name)}",
+        f"--store {shlex.quote(masked_url(store_url))}",
+    ]
+    found_anyway = (read_models_beside(store_url), os.environ.get(READ_MODELS_VARIABLE))
+    if read_models_url not in found_anyway:
+        options.append(f"--read-models {shlex.quote(masked_url(read_models_url))}")
+    return options
 
 
 def _topics(app: App, store_url: str, *, alone: bool) -> list[str]:
@@ -113,7 +124,7 @@ def _check_example(store: BrowsableStore, store_url: str) -> None:
 
 def _in_use(store_url: str) -> InvalidInput:
     return InvalidInput(
-        f"{masked(store_url)} holds events already; say --app MODULE to see them, or another "
+        f"{masked_url(store_url)} holds events already; say --app MODULE to see them, or another "
         "--store for the built-in example"
     )
 
@@ -271,7 +282,9 @@ class _Story:
     def go_on(self, options: list[str]) -> None:
         """What to type next."""
         if self._next:
-            self._screen.commands("Go on:", options, self._next)
+            secret = any("***" in option for option in options)
+            heading = "Go on, with the password instead of ***:" if secret else "Go on:"
+            self._screen.commands(heading, options, self._next)
 
 
 def _refuse(file: Path | None) -> Callable[[Rejection], None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from eventkit.cli.progress import catching_up
 from eventkit.connection import connect
 from eventkit.errors import InvalidUrl, StoreUnavailable
-from eventkit.masking import masked
+from eventkit.masking import masked_url
 from eventkit.store import EventStore
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _check_any_topics(url: str) -> None:
     topics = topics_at(url)
     if not topics.categories():
         raise StoreUnavailable(
-            f"there is no event store at {masked(url)}: no category has topics there. "
+            f"there is no event store at {masked_url(url)}: no category has topics there. "
             f"Make them with:\n{topics.how_to_create('CATEGORY')}"
         )
 

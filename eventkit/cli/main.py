@@ -24,7 +24,7 @@ from eventkit.cli import (
 )
 from eventkit.cli.demo import demo
 from eventkit.cli.failures import EXIT_CODES, Commands
-from eventkit.cli.options import parse_file
+from eventkit.cli.options import READ_MODELS_VARIABLE, parse_file
 from eventkit.cli.output import OUT, say
 from eventkit.cli.session import Session, session_of
 from eventkit.cli.urls import parse_read_models_url, parse_store_url
@@ -75,7 +75,7 @@ def begin(
         typer.Option(
             parser=parse_read_models_url,
             metavar="URL",
-            envvar="EVENTKIT_READ_MODELS",
+            envvar=READ_MODELS_VARIABLE,
             help="Where the read models are; STORE-read-models.db beside the store unless given, "
             "HOST-PORT-read-models.db here for a store on Kafka.",
         ),

@@ -12,6 +12,9 @@ import typer
 from eventkit.cloudevents import moment_of
 from eventkit.errors import InvalidInput
 
+READ_MODELS_VARIABLE = "EVENTKIT_READ_MODELS"
+"""Says in the environment what --read-models says: the place for a URL with a password."""
+
 
 def parse_moment(text: str) -> datetime:
     """A time given on the command line."""

@@ -21,6 +21,7 @@ from eventkit.cli.progress import events_progress, reporting
 from eventkit.cli.session import Session, session_of
 from eventkit.cli.workers import Place, check_shared, run_workers
 from eventkit.errors import CategoryAdded
+from eventkit.masking import masked_url
 from eventkit.projection import Progress, Projection, ReadModels, Runner
 from eventkit.projection.progress import Report
 from eventkit.projection.projection import (
@@ -162,8 +163,8 @@ def _introduction(session: Session, runner: Runner, place: Place | None) -> str:
     events = dict.fromkeys(it.__name__ for it in classes)
     worker = "" if place is None else f", worker {place.number} of {place.of}"
     return (
-        f"following {session.store_url} into {session.read_models_url}: {status.name} "
-        f"v{status.version}{worker}, process {os.getpid()}; "
+        f"following {masked_url(session.store_url)} into {masked_url(session.read_models_url)}: "
+        f"{status.name} v{status.version}{worker}, process {os.getpid()}; "
         f"{'has effects of' if alone else 'handles'} {', '.join(events)}; "
         f"{status.state}, at position {status.position:,} of {status.end:,}"
     )

@@ -15,7 +15,7 @@ from eventkit.cli.app import App, load_app
 from eventkit.cli.kafka import opened
 from eventkit.cli.urls import read_models_beside, sqlite_file
 from eventkit.errors import InvalidApp, StoreUnavailable
-from eventkit.masking import masked
+from eventkit.masking import masked_url
 from eventkit.store import EventFilter, EventStore, PlainEvent
 
 
@@ -86,7 +86,7 @@ class Session:
         file = sqlite_file(self.store_url)
         if file is not None and (not file.exists() or file.stat().st_size == 0):
             raise StoreUnavailable(
-                f"there is no event store at {masked(self.store_url)}; "
+                f"there is no event store at {masked_url(self.store_url)}; "
                 "say where it is with --store URL, or begin one with the command import"
             )
         with self.open_store(app) as store:

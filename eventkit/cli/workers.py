@@ -35,6 +35,7 @@ import typer
 
 from eventkit.cli.interrupts import handling
 from eventkit.cli.kafka import is_kafka
+from eventkit.cli.options import READ_MODELS_VARIABLE
 from eventkit.cli.output import complain
 from eventkit.cli.session import Session
 from eventkit.errors import InvalidInput
@@ -106,7 +107,7 @@ def run_workers(
         environment = os.environ | {
             "EVENTKIT_APP": session.app_name or "",
             "EVENTKIT_STORE": url,
-            "EVENTKIT_READ_MODELS": session.read_models_url,
+            READ_MODELS_VARIABLE: session.read_models_url,
         }
         code = _Workers(arguments, environment, count).run()
         if finish and not code:
@@ -123,7 +124,7 @@ def _shared_index(url: str) -> Iterator[str]:
         return
     with TemporaryDirectory(prefix="eventkit-") as folder:
         mark = "&" if "?" in url else "?"
-        yield f"{url}{mark}index={quote(str(Path(folder, 'index.db')))}"
+        yield url + f"{mark}index={quote(str(Path(folder, 'index.db')))}"
 
 
 class _Workers:

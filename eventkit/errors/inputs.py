@@ -25,9 +25,8 @@ class InvalidUrl(InvalidInput):
     """A URL that leads to no store or read models; a password in it is not told."""
 
     def __init__(self, url: str, reason: str) -> None:
-        url = masked_url(url)
-        super().__init__(f"{url!r} cannot be used as a URL here: {reason}")
-        self.url, self.reason = url, reason
+        self.url, self.reason = masked_url(url), reason
+        super().__init__(f"{masked_url(url)!r} cannot be used as a URL here: {reason}")
 
 
 class InvalidSetting(InvalidInput):

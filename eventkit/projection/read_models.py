@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from eventkit.errors import InvalidUrl, ReadModelError, ReadModelUnavailable
 from eventkit.events import Position
+from eventkit.masking import masked_url
 from eventkit.projection.database import Database
 from eventkit.projection.projection import Projection
 from eventkit.projection.sqlite_database import SqliteDatabase
@@ -138,7 +139,7 @@ class ReadModels:
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._database.url!r})"
+        return f"{type(self).__name__}({masked_url(self._database.url)!r})"
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -11,8 +11,10 @@ import pytest
 from confluent_kafka import KafkaException
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import make_url
 
 from eventkit import connect
+from eventkit.cli import projections
 from eventkit.kafka.membership import Look
 from tests.acceptance import hotel
 from tests.kafka.verify_kit import run
@@ -114,6 +116,44 @@ def test_no_command_tells_the_password_of_read_models_that_cannot_be_used(
     told = command("--read-models", broken[how], *arguments, *JSON[how])
     assert told.code == 3
     assert SAID[how] in told.text
+    assert SECRET not in told.text
+
+
+@pytest.fixture
+def usable(database: str) -> str:
+    """The URL of read models that can be used; a quote stands in a password of it as it is.
+
+    What the server asks for comes behind the `?`, where it takes the place of what is before.
+    """
+    url = make_url(database)
+    query = {"user": str(url.username), "password": str(url.password)}
+    url = url.set(username="ann", password=SECRET, query=query)
+    return url.render_as_string(hide_password=False).replace(SECRET, f"it's-{SECRET}")
+
+
+def test_a_follower_tells_where_its_read_models_are_without_the_password(
+    command: Commands, usable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projections, "follow", lambda runners, _: dict.fromkeys(runners, 0))
+    told = command("--read-models", usable, "projection", "run", "--follow")
+    assert told.code == 0
+    assert f":***@{make_url(usable).host}" in told.text
+    assert SECRET not in told.text
+
+
+@pytest.mark.parametrize("from_environment", [True, False])
+def test_the_commands_that_the_demo_proposes_hold_no_password(
+    from_environment: bool,  # noqa: FBT001 - a parameter of the test
+    command: Commands,
+    usable: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if from_environment:
+        monkeypatch.setenv("EVENTKIT_READ_MODELS", usable)
+    told = command(*([] if from_environment else ["--read-models", usable]), "demo")
+    assert told.code == 0
+    assert ("with the password instead of ***" in told.text) is not from_environment
+    assert ("--read-models" in told.text) is not from_environment
     assert SECRET not in told.text
 
 

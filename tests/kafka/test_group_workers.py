@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
+from sqlalchemy import text
 
 from eventkit import RecordedEvent
 from eventkit.errors import ReadModelBusy, RebuildNeeded
@@ -251,10 +252,28 @@ def test_a_topic_that_was_made_anew_is_noticed_though_the_log_is_longer(log: Log
     Runner(Ledger(), log.store, log.models).run()
     log.make_anew()
     fill(log.store, ACCOUNTS, rounds=5)
-    with pytest.raises(RebuildNeeded, match="was deleted and made anew since"):
-        Runner(Ledger(), log.store, log.models).run()
-    Runner(Ledger(), log.store, log.models).rebuild()
+    runner = Runner(Ledger(), log.store, log.models)
+    with pytest.raises(RebuildNeeded, match="was deleted and made anew since") as refused:
+        runner.run()
+    status = runner.status()
+    assert status.state == "outdated"
+    assert str(refused.value) in {part.error for part in status.partitions}
+    runner.rebuild()
+    assert runner.status().state == "ready"
     assert held(log.models) == folded(log.store)
+
+
+def test_a_checkpoint_beyond_the_end_of_the_log_is_told_by_the_status(log: Log) -> None:
+    fill(log.store, ACCOUNTS, rounds=1)
+    runner = Runner(Ledger(), log.store, log.models)
+    runner.run()
+    assert runner.status().state == "ready"
+    with log.models.writing() as connection:
+        connection.execute(text('UPDATE eventkit_checkpoints SET "offset" = 1600'))
+    status = runner.status()
+    assert status.state == "outdated"
+    (error,) = {part.error for part in status.partitions} - {None}
+    assert "its checkpoint is at 1,600 and the log of this store ends at" in str(error)
 
 
 class Mails(Ledger):

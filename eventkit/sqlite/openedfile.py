@@ -133,6 +133,14 @@ class OpenedFile:
         self._next_look = monotonic() + _BETWEEN_LOOKS
         return self._is_lost
 
+    @property
+    def loss(self) -> str:
+        """Why what was written into a lost file is in doubt."""
+        return (
+            f"{self._where} was moved, deleted or replaced meanwhile; put it back and open the "
+            "store again"
+        )
+
     def _look(self) -> _Number | None:
         try:
             found = self._path.stat()

@@ -119,7 +119,7 @@ class Writer:
         else:
             self._schemas.keep(added)
             if parameters and self._file.is_lost():
-                _in_doubt(writes, f"{self._where} was moved, deleted or replaced meanwhile")
+                _in_doubt(writes, self._file.loss)
 
     def _decide_together(
         self, batches: Sequence[Batch], parameters: list[object], *, thorough: bool

@@ -72,8 +72,9 @@ class Writer:
         those writes are `OutcomeUnknown`. So are those after which the file is found to be gone
         from its place: what stands in it may be lost with it (openedfile.py).
 
-        An interrupt (Ctrl-C) may come anywhere, also as soon as COMMIT returns. What is not settled
-        then may have been written; it can be committed again, for it counts as a retry.
+        An interrupt (Ctrl-C) may come anywhere, also as soon as COMMIT returns, or later, before
+        the outcomes are settled. What is not settled then may have been written; it can be
+        committed again, for since before COMMIT it counts as a retry, which finds itself.
 
         Raises:
             StoreError: nothing was written.
@@ -100,6 +101,8 @@ class Writer:
             if parameters:
                 added = self._schemas.add(self._connection, writes)
                 self._insert(parameters)
+                for write in writes:  # before COMMIT: afterwards an interrupt may come first
+                    write.may_be_retry = True
                 committing = True
             self._connection.execute("COMMIT")
         except sqlite3.IntegrityError:
@@ -113,8 +116,6 @@ class Writer:
             _in_doubt(writes, str(failure), error)
         except BaseException:
             self._roll_back()
-            for write in writes:
-                write.may_be_retry = True
             raise
         else:
             self._schemas.keep(added)

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -59,7 +59,48 @@ def test_an_interrupted_append_is_written_wholly_or_not(
 def test_an_interrupted_thread_does_not_disturb_those_it_commits_for(
     store: SqliteStore, faults: Faults, statement: str, *, late: bool
 ) -> None:
-    """Some of the others get no ids of their own, so that a second try could double them."""
+    interrupt_among_others(store, faults, lambda: interrupt_at(faults, statement, late=late))
+
+
+@pytest.mark.parametrize("step", ["keep", "is_lost"])
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_an_interrupt_between_the_commit_and_its_outcomes_doubles_nothing(
+    store: SqliteStore,
+    faults: Faults,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    *,
+    late: bool,
+) -> None:
+    """COMMIT has returned, and nobody was told yet: `step` is what the writer does in between."""
+    writer = store._group._commit.__self__  # type: ignore[attr-defined]
+    owner = writer._schemas if step == "keep" else writer._file
+    real = getattr(owner, step)
+
+    def press() -> None:
+        monkeypatch.setattr(owner, step, real)
+        signal.raise_signal(signal.SIGINT)
+
+    def interrupted(*args: object) -> object:
+        if threading.current_thread() is not threading.main_thread():
+            return real(*args)
+        if not late:
+            press()
+        result = real(*args)
+        press()
+        return result
+
+    interrupt_among_others(store, faults, lambda: monkeypatch.setattr(owner, step, interrupted))
+    assert places(store.get_events("parcel-main")) == ["b"]
+
+
+def interrupt_among_others(
+    store: SqliteStore, faults: Faults, interrupt: Callable[[], None]
+) -> None:
+    """Interrupt the main thread while it commits for ten others, which get what they asked for.
+
+    They give no ids, so that a second try could double their events.
+    """
     others = 10
     hold, held = threading.Event(), threading.Event()
 
@@ -68,7 +109,7 @@ def test_an_interrupted_thread_does_not_disturb_those_it_commits_for(
             faults.before = lambda _sql: None
             held.set()
             assert hold.wait(SECONDS)
-            interrupt_at(faults, statement, late=late)
+            interrupt()
 
     faults.before = first
     queued = watch_queue(store)

@@ -12,7 +12,6 @@ from eventkit.health.findings import Finding, Kind
 _MOST = 1_000
 """Types and schemas of which each is told once; more than a log has, and what memory holds."""
 _HEADER = 10
-_RESTORE = "restore {} from a backup; the record cannot be read without it"
 
 
 class Bodies:
@@ -22,7 +21,7 @@ class Bodies:
         types: the event classes.
         load_schema: the schema of a fingerprint, as JSON; None where the store does not hold it.
         typed: see that a class of today reads each event, too.
-        schemas: what the place is called where schemas are kept.
+        restore: how to bring a schema back that the store does not hold.
     """
 
     def __init__(
@@ -31,12 +30,12 @@ class Bodies:
         load_schema: Callable[[bytes], str | None],
         *,
         typed: bool,
-        schemas: str,
+        restore: str,
     ) -> None:
         self.codec = AvroCodec(types, load_schema)
         self._load_schema = load_schema
         self._typed = typed
-        self._schemas = schemas
+        self._restore = restore
         self._held: dict[bytes, bool] = {}
         self._of_many: dict[tuple[Kind, str], Finding] = {}
 
@@ -79,7 +78,7 @@ class Bodies:
         if not held:
             name = fingerprint_of(data).hex()
             problem = f"{event_type} was written with schema {name}, which the store does not hold"
-            fix = _RESTORE.format(self._schemas)
+            fix = f"{self._restore}; the record cannot be read without it"
             self._note(Kind.SCHEMA, f"{event_type} {name}", problem, fix, position, aggregate_id)
         return held
 

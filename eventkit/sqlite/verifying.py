@@ -35,6 +35,10 @@ _STEPS = 100_000
 """Steps of SQLite's machine between two looks whether to go on, some milliseconds."""
 _MOST_FAULTS = 100
 _RESTORE = "restore the file from a backup; or save what is readable with `sqlite3 FILE .recover`"
+_RESTORE_SCHEMA = (
+    "append an event of the class as it was when this one was written, which adds its schema, or "
+    "restore the table schemas from a backup"
+)
 _NONSENSE = (ValueError, TypeError, AttributeError, OverflowError)
 
 
@@ -53,7 +57,7 @@ class SqliteVerifier:
         self._asked = asked
         self._listener = listener
         self._bodies = Bodies(
-            types, self._schema, typed=asked.class_of is not None, schemas="the table schemas"
+            types, self._schema, typed=asked.class_of is not None, restore=_RESTORE_SCHEMA
         )
         self._connection = open_readonly(path)
         self._done = self._total = self._events = 0

@@ -86,7 +86,7 @@ class KafkaVerifier:
         registry = self._topics.registry
         self._bodies = Bodies(
             types, lambda it: registry.texts.get(it.hex()),
-            typed=asked.class_of is not None, schemas=names.registry,
+            typed=asked.class_of is not None, restore=f"restore {names.registry} from a backup",
         )  # fmt: skip
         self._snapshots: SnapshotAudit | None = None
         self._index: IndexAudit | None = None

@@ -23,6 +23,10 @@ class Bell:
     ends with `close`. Where it cannot be started, who asked to wait is told (RuntimeError), and the
     next one tries again.
 
+    A signal handler may ring or close it in the middle of any of its methods, in their own thread:
+    the lock lets that thread in again. What rings between the look of a waiter at the count and
+    his going to sleep, he misses; he looks again after a second.
+
     Parameters:
         look: what is there now; any change of it rings, and so does an error.
         pause: seconds between two looks.
@@ -32,7 +36,7 @@ class Bell:
         self._look = look
         self._pause = pause
         self.count = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._rung = threading.Condition(self._lock)
         self._asked = threading.Condition(self._lock)
         self._waiting = 0
@@ -63,7 +67,11 @@ class Bell:
                 self._ask()
                 number = next(self._numbers)
                 self._calls[number] = call
-                return lambda: self._forget(number)
+                # First noted, then looked at again: an interrupt may have rung in between.
+                if self.count == seen:
+                    return lambda: self._forget(number)
+                if self._calls.pop(number, None) is None:
+                    return _nothing
         call()
         return _nothing
 
@@ -77,14 +85,18 @@ class Bell:
             call()
 
     def close(self) -> None:
-        """Ring for the last time, and end the thread."""
+        """Ring for the last time, and end the thread.
+
+        In a signal handler it may be the handler's own thread that has the lock, and that the
+        thread waits for; then that ends later, by itself.
+        """
         with self._lock:
             self._closing.set()
             self._asked.notify_all()
             thread = self._thread
         self.ring()
         if thread is not None:
-            thread.join()
+            thread.join(_LONGEST)
 
     def _forget(self, number: int) -> None:
         with self._lock:

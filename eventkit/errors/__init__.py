@@ -24,6 +24,7 @@ EventkitError
 ├── StoreError                   the event store itself
 │   ├── StoreClosed
 │   ├── StoreBusy                try again: locked, or the queue is full
+│   ├── ReentrantCall            a signal handler called what it interrupted
 │   ├── StoreUnavailable         disk full, read-only, not reachable
 │   │   ├── KafkaUnavailable     no broker answers, or it does not let us in
 │   │   │   └── KafkaNotAllowed  the user lacks a permission
@@ -95,6 +96,7 @@ from eventkit.errors.stores import (
     KafkaUnavailable,
     NotAnEventStore,
     OutcomeUnknown,
+    ReentrantCall,
     StoreBusy,
     StoreClosed,
     StoreCorrupted,
@@ -136,6 +138,7 @@ __all__ = [
     "ReadModelError",
     "ReadModelUnavailable",
     "RebuildNeeded",
+    "ReentrantCall",
     "StoreBusy",
     "StoreClosed",
     "StoreCorrupted",

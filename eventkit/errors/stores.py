@@ -39,6 +39,19 @@ class StoreBusy(StoreError):
     retryable = True
 
 
+class ReentrantCall(StoreError):
+    """A signal handler called the store, and interrupted a call of it; its own was not made."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} was called by a signal handler (or a finalizer) in the middle of another call "
+            "of the same thread, for which it would wait for ever; so nothing was done. Set a flag "
+            "in the handler, or raise SystemExit, and go on outside. If the handler lets this "
+            "error out, it ends the interrupted call, too: read whether that took effect."
+        )
+        self.what = what
+
+
 class StoreUnavailable(StoreError):
     """The store cannot be read or written now; the message says why and how to go on."""
 

@@ -27,6 +27,7 @@ from eventkit.kafka.snapshots.scanned import DirectSnapshots
 from eventkit.kafka.snapshots.writer import SnapshotWriter
 from eventkit.kafka.store import CatchUp, KafkaStore
 from eventkit.kafka.topics import Topics
+from eventkit.reentry import Calls
 from eventkit.replaying import Replay
 from eventkit.sqlite.reads import Read, Reads, T, Versions
 from eventkit.store import Append, Appended, EventFilter
@@ -77,6 +78,7 @@ class DirectStore(Reads):
         self._process = os.getpid()
         self._closed = False
         self._lock = threading.Lock()
+        self._calls = Calls(f"the event store {self._where}")
         self._indexed: KafkaStore | None = None
         cluster = Cluster(self._settings)
         topics = Topics(cluster, Names(prefix))
@@ -162,9 +164,14 @@ class DirectStore(Reads):
         return self._with_index().subscribe(from_position, event_types, workspace_id, categories)
 
     def close(self) -> None:
-        """Finish the appends that were accepted, and let go of everything; again does nothing."""
-        if self._process != os.getpid():
-            return  # all there is belongs to the process that opened it
+        """Finish the appends that were accepted, and let go of everything; again does nothing.
+
+        In a signal handler that interrupts an append, it is closed when that ends.
+        """
+        if self._process == os.getpid():  # else all there is belongs to the one that opened it
+            self._calls.run_or_leave(self._close)
+
+    def _close(self) -> None:
         with self._lock:
             if self._closed:
                 return
@@ -194,18 +201,18 @@ class DirectStore(Reads):
 
     def _with_index(self) -> KafkaStore:
         self._check_usable()
-        indexed = self._indexed
-        if indexed is None:
-            with self._lock:
-                self._check_usable()
-                indexed = self._indexed
-                if indexed is None:
-                    log.info("an index of %s is made in a temporary folder", self._where)
-                    indexed = self._indexed = KafkaStore(
-                        self._settings, prefix=self._prefix, timeout=self._timeout,
-                        types=self._types, on_catch_up=self._on_catch_up,
-                    )  # fmt: skip
-        return indexed
+        return self._indexed or self._calls.run(self._make_index)
+
+    def _make_index(self) -> KafkaStore:
+        with self._lock:
+            self._check_usable()
+            if self._indexed is None:
+                log.info("an index of %s is made in a temporary folder", self._where)
+                self._indexed = KafkaStore(
+                    self._settings, prefix=self._prefix, timeout=self._timeout,
+                    types=self._types, on_catch_up=self._on_catch_up,
+                )  # fmt: skip
+            return self._indexed
 
     def _check_usable(self) -> None:
         if self._closed:

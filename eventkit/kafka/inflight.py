@@ -174,6 +174,13 @@ def finish(outcomes: Iterable[tuple[Waiting, Appended | EventkitError]]) -> None
         call.done(call)
 
 
+def tell(done: Callable[[Appended | EventkitError], None], call: Call) -> None:
+    """Tell the outcomes of a call's appends."""
+    for waiting in call.waitings:
+        if waiting.outcome is not None:
+            done(waiting.outcome)
+
+
 class InFlight:
     """Appends that were sent to be committed and wait for the verdict of the log.
 

@@ -23,7 +23,7 @@ from eventkit.kafka.ends import Ends
 from eventkit.kafka.folder import TemporaryFolder
 from eventkit.kafka.following import Following
 from eventkit.kafka.index import IndexReader, Partition
-from eventkit.kafka.inflight import Call, InFlight, Waiting
+from eventkit.kafka.inflight import Call, InFlight, Waiting, tell
 from eventkit.kafka.layout import layout_of
 from eventkit.kafka.murmur2 import partition_for
 from eventkit.kafka.names import Names
@@ -40,6 +40,7 @@ from eventkit.kafka.view import View
 from eventkit.kafka.writing.helping import Helper
 from eventkit.kafka.writing.together import Whole
 from eventkit.kafka.writing.writer import Writer
+from eventkit.reentry import Calls
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.log import ReadsLog, SqliteLog
 from eventkit.sqlite.rows import to_micros
@@ -102,8 +103,8 @@ class KafkaStore(ReadsLog, Subscribes):
         self._timeout = timeout
         self._types = EventTypes(ALL_EVENT_TYPES) if types is None else types
         self._process = os.getpid()
-        self._closed = False
-        self._closing = threading.Lock()
+        self._closed, self._closing = False, threading.Lock()
+        self._calls = Calls(f"the event store {self._where}")
         self._names = Names(prefix)
         cluster = Cluster(self._settings)
         self._topics = Topics(cluster, self._names)
@@ -135,7 +136,7 @@ class KafkaStore(ReadsLog, Subscribes):
         self._schemas = Schemas(self._topics.registry, self._log.load_schema, self._save_schemas)
         self._snapshots = IndexSnapshots(
             self._following.connect, self._log.reading, self._check_usable, self._log.codec,
-            str(self._path), self._layout,
+            str(self._path), self._calls, self._layout,
             SnapshotWriter(self._settings, self._layout.snapshots_of, self._schemas.ensure),
         )  # fmt: skip
         applied = self._following.applied
@@ -196,7 +197,7 @@ class KafkaStore(ReadsLog, Subscribes):
         """Write events of one aggregate, all or none; see `EventStore.append`."""
         self._check_usable()
         asked = Append(aggregate_id, events, expected_version, metadata, event_ids)
-        (outcome,) = self._write([self._waiting(asked)])
+        (outcome,) = self._calls.run(lambda: self._write([self._waiting(asked)]))
         if isinstance(outcome, Appended):
             return outcome
         raise outcome
@@ -207,7 +208,7 @@ class KafkaStore(ReadsLog, Subscribes):
         Raises what `append` raises before it waits; then `done` is not called.
         """
         self._check_usable()
-        self._writer.put(Call([self._waiting(asked)], partial(_tell, done)))
+        self._calls.run(lambda: self._writer.put(Call([self._waiting(asked)], partial(tell, done))))
 
     def append_each(self, appends: Sequence[Append]) -> list[Appended | EventkitError]:
         """Write many appends; see `EventStore.append_each`."""
@@ -215,7 +216,7 @@ class KafkaStore(ReadsLog, Subscribes):
         outcomes: list[Appended | EventkitError] = []
         for start in range(0, len(appends), _MOST_AT_ONCE):
             try:
-                outcomes += self._write_each(appends[start : start + _MOST_AT_ONCE])
+                outcomes += self._calls.run(partial(self._write_each, appends, start))
             except EventkitError as error:
                 if not start:
                     raise
@@ -226,11 +227,7 @@ class KafkaStore(ReadsLog, Subscribes):
 
     def append_all(self, appends: Sequence[Append]) -> list[Appended]:
         """Write appends to several aggregates, all or none; see `EventStore.append_all`."""
-        whole = self._whole(appends)
-        call = Call([whole])
-        self._writer.put_all(whole, call)
-        call.wait()
-        result = whole.result()
+        result = self._calls.run(lambda: self._write_all(appends))
         if isinstance(result, EventkitError):
             raise result
         return result
@@ -242,15 +239,22 @@ class KafkaStore(ReadsLog, Subscribes):
         if (topic, part) not in self._layout.homes:
             raise InvalidInput(f"{position} is no position of {self._where}")
         seconds = self._timeout if timeout is None else timeout
-        reached: dict[Partition, int] = {(topic, part): offset + 1}
-        if not self._view.wait(lambda: self._view.has_applied(reached), monotonic() + seconds):
-            text = f"{position} was not read from Kafka within {seconds} s"
-            raise StoreUnavailable(text, retryable=True)
+        until = monotonic() + seconds
+        while not self._calls.run(lambda: self._reaches_soon({(topic, part): offset + 1}, until)):
+            self._check_usable()
+            if monotonic() >= until:
+                text = f"{position} was not read from Kafka within {seconds} s"
+                raise StoreUnavailable(text, retryable=True)
 
     def close(self) -> None:
-        """Finish the appends that were accepted, and let go of everything; again does nothing."""
-        if self._process != os.getpid():
-            return  # all there is belongs to the process that opened it
+        """Finish the appends that were accepted, and let go of everything; again does nothing.
+
+        In a signal handler that interrupts an append, it is closed when that ends.
+        """
+        if self._process == os.getpid():  # else all there is belongs to the one that opened it
+            self._calls.run_or_leave(self._close)
+
+    def _close(self) -> None:
         with self._closing:
             if self._closed:
                 return
@@ -277,6 +281,10 @@ class KafkaStore(ReadsLog, Subscribes):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._where!r}, index={str(self._path)!r})"
 
+    def _reaches_soon(self, ends: Mapping[Partition, int], until: float) -> bool:
+        view = self._view
+        return view.wait(lambda: view.has_applied(ends), min(until, monotonic() + _SOON))
+
     def _catch_up(self, report: Callable[[CatchUp], None] | None) -> None:
         """Return when all that is decided now is in the index."""
         view, ends = self._view, self._ends(self._layout.homes, committed=True)
@@ -295,9 +303,9 @@ class KafkaStore(ReadsLog, Subscribes):
             call.wait()
         return [it.outcome for it in waitings if it.outcome is not None]
 
-    def _write_each(self, appends: Sequence[Append]) -> list[Appended | EventkitError]:
+    def _write_each(self, appends: Sequence[Append], start: int) -> list[Appended | EventkitError]:
         prepared: list[Waiting | EventkitError] = []
-        for asked in appends:
+        for asked in appends[start : start + _MOST_AT_ONCE]:
             try:
                 prepared.append(self._waiting(asked))
             except EventkitError as error:
@@ -305,10 +313,14 @@ class KafkaStore(ReadsLog, Subscribes):
         written = iter(self._write([it for it in prepared if isinstance(it, Waiting)]))
         return [next(written) if isinstance(it, Waiting) else it for it in prepared]
 
-    def _whole(self, appends: Sequence[Append]) -> Whole:
+    def _write_all(self, appends: Sequence[Append]) -> list[Appended] | EventkitError:
         self._check_usable()
         check_together(appends)
-        return Whole([self._waiting(asked) for asked in appends])
+        whole = Whole([self._waiting(asked) for asked in appends])
+        call = Call([whole])
+        self._writer.put_all(whole, call)
+        call.wait()
+        return whole.result()
 
     def _waiting(self, asked: Append) -> Waiting:
         asked.check()
@@ -377,9 +389,3 @@ class KafkaStore(ReadsLog, Subscribes):
             settings, self._layout, self._following.connect(), follower, str(self._path),
             lambda error: LOGGER.warning("snapshots are not read from Kafka any more: %s", error),
         )  # fmt: skip
-
-
-def _tell(done: Callable[[Appended | EventkitError], None], call: Call) -> None:
-    for waiting in call.waitings:
-        if waiting.outcome is not None:
-            done(waiting.outcome)

@@ -11,7 +11,7 @@ from math import inf
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-from eventkit.errors import EventkitError, StoreBusy, StoreClosed
+from eventkit.errors import EventkitError, ReentrantCall, StoreBusy, StoreClosed
 
 
 class Job(Protocol):
@@ -52,7 +52,7 @@ class _Group(Generic[_Job]):
     def __init__(self) -> None:
         self.tickets: list[_Ticket[_Job]] = []
         self.asleep: deque[_Ticket[_Job]] = deque()
-        self.error: Exception | None = None
+        self.error: EventkitError | None = None
         self.done = False
 
 
@@ -69,15 +69,19 @@ class GroupCommit(Generic[_Job]):
     and the next leader with them. Why the lead goes on at the end of the chain: if it were free
     at once, the first caller to come back would commit its next job alone.
 
-    Any thread may be torn out by an interrupt (Ctrl-C in the main thread). If it waits, its job is
-    taken back unless the commit has begun. If it leads, the jobs of the others are put back in
-    front of the queue, but for those that were committed. In both cases what it owed to others
-    (to wake the next, to hand on the lead) is done before it leaves. Should it be hit even there,
-    who waits looks around once a second, and the oldest takes the lead if nobody commits.
+    Any thread may be torn out by an interrupt: by what a signal handler raises in the main thread
+    (Ctrl-C, or any other error). If it waits, its job is taken back unless the commit has begun. If
+    it leads, the jobs of the others are put back in front of the queue, but for those that were
+    committed. In both cases what it owed to others (to wake the next, to hand on the lead) is done
+    before it leaves. Should it be hit even there, who waits looks around once a second, and the
+    oldest takes the lead if nobody commits.
+
+    A thread must not call while it is in a call: it would wait for itself. `Calls` sees to that.
 
     Parameters:
-        commit: writes the jobs in one transaction, in order; gives each its result. An error it
-            raises means that nothing was written, and is raised to every caller of the group.
+        commit: writes the jobs in one transaction, in order; gives each its result. An error of
+            eventkit it raises means that nothing was written, and is raised to every caller of the
+            group. Any other, and `ReentrantCall`, came from outside and concerns the leader alone.
         max_rows: rows in one commit, unless a single job is larger.
         max_waiting: jobs that may wait; more are refused.
         timeout: seconds a job may wait for its commit to begin.
@@ -108,29 +112,33 @@ class GroupCommit(Generic[_Job]):
             StoreBusy: too many wait, or the turn did not come in time; the job was not begun.
             StoreClosed: it was closed before.
         """
-        ticket = _Ticket(job)
-        with self._mutex:
-            if self._closed:
-                raise StoreClosed("the event store")
-            if len(self._waiting) >= self._max_waiting:
-                raise StoreBusy(f"{self._max_waiting:,} appends wait already; try again later.")
-            self._queue(ticket)
-        self._see_through(ticket, monotonic() + self._timeout)
+        self._see_through(_Ticket(job), monotonic() + self._timeout, self._accept)
 
     def close(self, last: _Job) -> None:
         """Refuse new jobs and return when all that were accepted, and a last one, are done."""
-        ticket = _Ticket(last)
-        with self._mutex:
-            self._closed = True
-            self._queue(ticket)
-        self._see_through(ticket, inf)
+        self._see_through(_Ticket(last), inf, self._accept_last)
+
+    def _accept(self, ticket: _Ticket[_Job]) -> None:
+        if self._closed:
+            raise StoreClosed("the event store")
+        if len(self._waiting) >= self._max_waiting:
+            raise StoreBusy(f"{self._max_waiting:,} appends wait already; try again later.")
+        self._queue(ticket)
+
+    def _accept_last(self, ticket: _Ticket[_Job]) -> None:
+        self._closed = True
+        self._queue(ticket)
 
     def _queue(self, ticket: _Ticket[_Job]) -> None:
         self._waiting.append(ticket)
         ticket.leads, self._led = not self._led, True
 
-    def _see_through(self, ticket: _Ticket[_Job], deadline: float) -> None:
+    def _see_through(
+        self, ticket: _Ticket[_Job], deadline: float, accept: Callable[[_Ticket[_Job]], None]
+    ) -> None:
         try:
+            with self._mutex:
+                accept(ticket)
             if not ticket.leads:
                 self._wait(ticket, deadline)
             group = ticket.group or self._lead()
@@ -168,11 +176,11 @@ class GroupCommit(Generic[_Job]):
         try:
             self._take(group)
             self._commit([ticket.job for ticket in group.tickets])
-        except Exception as error:  # noqa: BLE001 - handed to the callers it belongs to
-            group.error = error
-        except BaseException:
-            self._put_back(group)
-            raise
+        except BaseException as error:
+            if not isinstance(error, EventkitError) or isinstance(error, ReentrantCall):
+                self._put_back(group)
+                raise
+            group.error = error  # handed to the callers it belongs to
         finally:
             # No calls here: an interrupt can only come at a call, and this must not be missed.
             group.done = True
@@ -240,6 +248,6 @@ class GroupCommit(Generic[_Job]):
             self._hand_over()
 
     @staticmethod
-    def _own(error: Exception) -> Exception:
+    def _own(error: EventkitError) -> EventkitError:
         """An error of one's own: threads that raise the same one write into its traceback."""
-        return copy(error) if isinstance(error, EventkitError) else error
+        return copy(error)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from eventkit.codec import AvroCodec
 from eventkit.errors import StoreBusy, StoreCorrupted
+from eventkit.reentry import Calls
 from eventkit.sqlite.failures import translated
 from eventkit.sqlite.rows import from_micros, to_micros
 from eventkit.sqlite.writelock import begin, is_busy
@@ -49,6 +50,7 @@ class SqliteSnapshots:
         check_usable: raises where the store is closed or another process's.
         codec: how states become bytes and back.
         where: the file, for messages.
+        calls: the threads that are in a call of the store.
     """
 
     _load, _save = _LOAD, _SAVE
@@ -60,12 +62,14 @@ class SqliteSnapshots:
         check_usable: Callable[[], None],
         codec: AvroCodec,
         where: str,
+        calls: Calls,
     ) -> None:
         self._connect = connect
         self._reading = reading
         self._check_usable = check_usable
         self._codec = codec
         self._where = where
+        self._calls = calls
         self._writer: sqlite3.Connection | None = None
         self._paused_until = 0.0
         self._lock = threading.Lock()
@@ -94,6 +98,10 @@ class SqliteSnapshots:
             StoreBusy: others held the write lock, or this, for longer than a load should wait.
             StoreError: it could not be written.
         """
+        self._check_usable()  # after fork(), the lock may be held by a thread that is not here
+        self._calls.run(lambda: self._keep(snapshot))
+
+    def _keep(self, snapshot: Snapshot) -> None:
         row = (
             snapshot.aggregate_id,
             snapshot.version,
@@ -101,7 +109,6 @@ class SqliteSnapshots:
             to_micros(snapshot.timestamp),
             snapshot.fold,
         )
-        self._check_usable()  # after fork(), the lock may be held by a thread that is not here
         # A process may hold the write lock for minutes. Waiting for each other without an end, each
         # thread would wait for as long as all before it together; so they wait side by side, and
         # then nobody for a while.

@@ -14,6 +14,7 @@ from eventkit.codec import AvroCodec, AvroSchema
 from eventkit.errors import EventkitError, InvalidInput, StoreClosed, StoreUnavailable
 from eventkit.events import ALL_EVENT_TYPES, Event, EventTypes, Metadata, Position
 from eventkit.ids import new_event_id
+from eventkit.reentry import Calls
 from eventkit.sqlite.groupcommit import GroupCommit
 from eventkit.sqlite.log import ReadsLog, SqliteLog, Stretch
 from eventkit.sqlite.openedfile import OpenedFile
@@ -66,8 +67,9 @@ class SqliteStore(ReadsLog, Subscribes):
         self._types = EventTypes(ALL_EVENT_TYPES) if types is None else types
         self._schemas: dict[type[Event], AvroSchema] = {}
         self._process = os.getpid()
-        self._closed = False
+        self._closed = self._released = False
         self._closing = threading.Lock()
+        self._calls = Calls(f"the event store {self._where}")
         self._file = OpenedFile(self._path, self._where, timeout)
         self._connection = self._file.create()
         try:
@@ -80,8 +82,9 @@ class SqliteStore(ReadsLog, Subscribes):
         self._codec = self._log.codec
         self._subscriptions = Subscriptions(self._types, Pages(self._log))
         self._snapshots = SqliteSnapshots(
-            self._file.connect, self._log.reading, self._check_usable, self._codec, self._where
-        )
+            self._file.connect, self._log.reading, self._check_usable, self._codec, self._where,
+            self._calls,
+        )  # fmt: skip
         writer = Writer(self._connection, self._codec, self._file, self._where, timeout)
         self._group = GroupCommit[Batch](writer.commit, timeout=max(timeout, _LEAST_PATIENCE))
 
@@ -170,11 +173,17 @@ class SqliteStore(ReadsLog, Subscribes):
             sleep(_LOOK)
 
     def close(self) -> None:
-        """Finish the appends that were accepted and close the file; again does nothing."""
-        if self._process != os.getpid():
-            return  # all there is belongs to the process that opened it
+        """Finish the appends that were accepted and close the file; again does nothing.
+
+        In a signal handler that interrupts an append, it is closed when that ends. One that an
+        interrupt ended before it was done is finished by the next.
+        """
+        if self._process == os.getpid():  # else all there is belongs to the one that opened it
+            self._calls.run_or_leave(self._close)
+
+    def _close(self) -> None:
         with self._closing:
-            if self._closed:
+            if self._released:
                 return
             self._closed = True
             self._subscriptions.close()
@@ -182,6 +191,7 @@ class SqliteStore(ReadsLog, Subscribes):
             self._snapshots.close()
             self._log.close()
             self._connection.close()
+            self._released = True
 
     def __enter__(self) -> Self:
         return self
@@ -211,7 +221,7 @@ class SqliteStore(ReadsLog, Subscribes):
 
     def _commit(self, batch: Batch) -> None:
         self._check_usable()
-        self._group.run(batch)
+        self._calls.run(lambda: self._group.run(batch))
 
     def _check_usable(self) -> None:
         if self._closed:

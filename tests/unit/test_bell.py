@@ -1,7 +1,7 @@
 """The bell wakes who waits, tells each change once, and ends with its thread."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -126,3 +126,39 @@ def test_a_bell_whose_thread_could_not_be_started_closes(
     with pytest.raises(RuntimeError, match="can't start new thread"):
         bell.wait(bell.count)
     bell.close()
+
+
+def interrupt_once(bell: Bell, handler: Callable[[], object]) -> None:
+    """Make a call in the middle of the next that has the bell's lock, as a signal handler would."""
+    ask = bell._ask
+
+    def interrupted() -> None:
+        ask()
+        bell._ask = ask  # type: ignore[method-assign]
+        handler()
+
+    bell._ask = interrupted  # type: ignore[method-assign]
+
+
+@pytest.mark.timeout(SECONDS)
+@pytest.mark.parametrize("handler", ["ring", "close"])
+def test_a_signal_handler_rings_in_the_middle_of_a_wait(bell: Bell, handler: str) -> None:
+    seen = settled(bell)
+    interrupt_once(bell, getattr(bell, handler))
+    bell.wait(seen)
+    assert bell.count > seen
+    bell.close()
+    assert bell._thread is not None
+    bell._thread.join(SECONDS)
+    assert not bell._thread.is_alive()
+
+
+@pytest.mark.timeout(SECONDS)
+def test_who_begins_to_listen_while_a_signal_handler_rings_is_called(bell: Bell) -> None:
+    seen = settled(bell)
+    called: list[str] = []
+    interrupt_once(bell, bell.ring)
+    bell.listen(seen, lambda: called.append("once"))
+    assert called == ["once"]
+    bell.ring()
+    assert called == ["once"]

@@ -27,6 +27,7 @@ LAYERS = (
     "state_comparison",
     "snapshotting",
     "bell",
+    "reentry",
     "subscribing",
     "replaying",
     "steps",

@@ -15,6 +15,7 @@ from eventkit.kafka.layout import LogLayout
 from eventkit.kafka.rule import Progress
 from eventkit.kafka.snapshots.record import Place, Placed
 from eventkit.kafka.snapshots.writer import SnapshotWriter
+from eventkit.reentry import Calls
 from eventkit.sqlite.snapshots import SqliteSnapshots
 from eventkit.store import Snapshot
 
@@ -65,21 +66,17 @@ class IndexSnapshots(SqliteSnapshots):
         check_usable: Callable[[], None],
         codec: AvroCodec,
         where: str,
+        calls: Calls,
         layout: LogLayout,
         writer: SnapshotWriter,
     ) -> None:
-        super().__init__(connect, reading, check_usable, codec, where)
+        super().__init__(connect, reading, check_usable, codec, where, calls)
         self._layout = layout
         self._topic = writer
 
     @override
-    def save_snapshot(self, snapshot: Snapshot) -> None:
-        """Keep a snapshot, unless a newer one of the same code is there.
-
-        Raises:
-            StoreError: it could not be written to the index.
-        """
-        super().save_snapshot(snapshot)
+    def _keep(self, snapshot: Snapshot) -> None:
+        super()._keep(snapshot)
         place = self._place_of(snapshot)
         if place is not None:
             self._topic.put(Placed(snapshot, place))

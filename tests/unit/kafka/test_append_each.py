@@ -6,6 +6,7 @@ from eventkit.errors import EventkitError, StoreBusy, StoreClosed
 from eventkit.events import Position
 from eventkit.kafka.inflight import Call, Waiting, finish
 from eventkit.kafka.store import KafkaStore
+from eventkit.reentry import Calls
 from eventkit.store import Append, Appended
 
 PLACE = Position("task", 0, 1)
@@ -39,6 +40,7 @@ class Store(KafkaStore):
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer  # type: ignore[assignment]
+        self._calls = Calls("the event store")
 
     def _check_usable(self) -> None:
         """It is open."""

@@ -79,7 +79,8 @@ class Repository(Generic[_A]):
     def save(self, aggregate: _A, metadata: Metadata | None = None) -> Appended | None:
         """Append what the aggregate has recorded, if nobody else has appended since it was loaded.
 
-        Saving again after an error is safe: the events keep their ids.
+        Saving again after an error is safe, also with more events: those recorded keep their ids,
+        and what turns out to be in the store is not written twice.
 
         Parameters:
             aggregate: loaded by this repository, or new.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from eventkit.aggregate import Aggregate, pending_of, saved
-from eventkit.errors import ConcurrencyError, InvalidInput
+from eventkit.aggregate import Aggregate, Pending, pending_of, saved
+from eventkit.errors import ConcurrencyError, DuplicateEventId, InvalidInput
 from eventkit.events import Metadata
 from eventkit.store import Append, Appended
 
@@ -44,21 +44,52 @@ Steps: TypeAlias = Generator[Step, Any, _R]
 
 
 def saving(aggregate: Aggregate, metadata: Metadata | None) -> Steps[Appended | None]:
-    """Append what an aggregate has recorded, if anything; see `Repository.save`."""
+    """Append what an aggregate has recorded, if anything; see `Repository.save`.
+
+    A save of unknown outcome may be followed by more events and another save. The order of events:
+
+    1. the first save is recorded, and its caller is not told;
+    2. more events are recorded by the aggregate, and all are saved together: that is no retry,
+       and the store refuses it, naming the oldest event and the version it has: where it belongs;
+    3. that one is appended alone: as it is recorded, the store compares it and writes nothing;
+    4. it is forgotten, and the others are saved in the same way.
+    """
     pending = pending_of(aggregate)
     if not pending:
         return None
-    done: Appended = yield Append(
+    version = aggregate.version - len(pending)
+    while True:
+        try:
+            done: Appended = yield _append(aggregate, version, pending, metadata)
+        except DuplicateEventId as error:
+            place = (error.event_id, error.aggregate_id, error.version)
+            oldest = (pending[0].event_id, aggregate.aggregate_id, version + 1)
+            if place != oldest or len(pending) == 1:
+                raise
+        else:
+            _forget(aggregate, pending)
+            return done
+        yield _append(aggregate, version, pending[:1], metadata)
+        _forget(aggregate, pending[:1])
+        version, pending = version + 1, pending[1:]
+
+
+def _append(
+    aggregate: Aggregate, version: int, some: Sequence[Pending], metadata: Metadata | None
+) -> Append:
+    return Append(
         aggregate.aggregate_id,
-        [item.event for item in pending],
-        expected_version=aggregate.version - len(pending),
+        [item.event for item in some],
+        expected_version=version,
         metadata=metadata,
-        event_ids=[item.event_id for item in pending],
+        event_ids=[item.event_id for item in some],
     )
-    # Whoever saved the same aggregate meanwhile has forgotten these events already.
-    if pending_of(aggregate)[: len(pending)] == pending:
-        saved(aggregate, len(pending))
-    return done
+
+
+def _forget(aggregate: Aggregate, some: Sequence[Pending]) -> None:
+    """Whoever saved the same aggregate meanwhile has forgotten these events already."""
+    if pending_of(aggregate)[: len(some)] == some:
+        saved(aggregate, len(some))
 
 
 def executing(

@@ -54,7 +54,8 @@ class Repository(Generic[_A]):
     async def save(self, aggregate: _A, metadata: Metadata | None = None) -> Appended | None:
         """Append what the aggregate has recorded, if nobody else has appended since it was loaded.
 
-        Saving again after an error, or after it was cancelled, is safe: the events keep their ids.
+        Saving again after an error, or after it was cancelled, is safe, also with more events:
+        those recorded keep their ids, and what turns out to be stored is not written twice.
         See `eventkit.Repository.save`.
         """
         return await self._follow(saving(aggregate, metadata))

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -17,10 +18,12 @@ from eventkit import (
     Event,
     EventStore,
     Metadata,
+    Repository,
 )
 from tests.contract.base import Contract
 from tests.contract.domain import (
     OpenStore,
+    Parcel,
     ParcelDelivered,
     ParcelMoved,
     ParcelSent,
@@ -248,6 +251,18 @@ class RetryContract(Contract):
             taken.version,
         )
         assert {item.event_id: item for item in store.replay()} == before
+
+    def test_a_save_of_unknown_outcome_may_be_followed_by_more(self, store: EventStore) -> None:
+        repository = Repository(store, Parcel)
+        parcel = Parcel("parcel-1")
+        parcel.send("Rome")
+        parcel.move("a")
+        repository.save(deepcopy(parcel))
+        parcel.move("b")
+        done = repository.save(parcel)
+        assert done is not None
+        assert (done.version, parcel.pending_events) == (3, ())
+        assert repository.get("parcel-1") == parcel
 
 
 def versions_of_a_class() -> tuple[type[Event], type[Event]]:

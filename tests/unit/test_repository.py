@@ -1,5 +1,6 @@
 """Repositories: load, decide, save; and again when somebody else was faster."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -13,12 +14,14 @@ from eventkit import (
     AggregateNotFound,
     Appended,
     ConcurrencyError,
+    DuplicateEventId,
     Event,
     Metadata,
     Repository,
     aio,
     apply,
 )
+from eventkit.aggregate import pending_of
 from eventkit.errors import InvalidAggregateId, InvalidInput, MissingApply
 from eventkit.sqlite import SqliteStore
 from tests.aio_kit import RepositoryFace, loop_thread
@@ -163,6 +166,58 @@ def test_saving_again_what_was_saved_without_knowing_writes_it_once(
     assert done is not None
     assert (done.version, done.already_recorded) == (1, True)
     assert seats.get("seat-1").version == 1
+
+
+def saved_unknown_to(seat: Seat, seats: Seats) -> None:
+    """Save what a seat has recorded, without telling it."""
+    seats.save(copy.deepcopy(seat))
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_what_was_saved_without_knowing_can_be_saved_with_more(
+    seats: Seats, store: SqliteStore, turns: int
+) -> None:
+    seat = Seat("seat-1")
+    names = ["ann", "bob"]
+    for name in names[:turns]:
+        seat.take(name)
+        seat.record(SeatFreed())
+        saved_unknown_to(seat, seats)
+    seat.take("eve")
+    done = seats.save(seat)
+    assert done is not None
+    assert (done.version, done.already_recorded) == (2 * turns + 1, False)
+    assert seat.pending_events == ()
+    assert seats.get("seat-1") == seat
+    assert len(store.get_events("seat-1")) == 2 * turns + 1
+
+
+def test_what_was_saved_without_knowing_is_told_from_what_lost(seats: Seats) -> None:
+    seat = Seat("seat-1")
+    seat.take("ann")
+    saved_unknown_to(seat, seats)
+    rival = seats.get("seat-1")
+    rival.record(SeatFreed())
+    seats.save(rival)
+    seat.record(SeatFreed())
+    with pytest.raises(ConcurrencyError) as caught:
+        seats.save(seat)
+    assert (caught.value.expected, caught.value.actual) == (1, 2)
+    assert seat.pending_events == (SeatFreed(),)
+
+
+def test_an_id_that_is_taken_by_other_content_is_not_taken_for_what_was_saved(
+    seats: Seats, store: SqliteStore
+) -> None:
+    seat = Seat("seat-1")
+    seat.take("ann")
+    taken = pending_of(seat)[0].event_id
+    store.append("seat-1", [SeatTaken(by="bob")], event_ids=[taken])
+    seat.record(SeatFreed())
+    with pytest.raises(DuplicateEventId, match="its content differs"):
+        seats.save(seat)
+    assert len(seat.pending_events) == 2
+    assert len(store.get_events("seat-1")) == 1
 
 
 def test_an_aggregate_without_an_id_cannot_be_saved(seats: Seats) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
 
 from eventkit.errors import InvalidUrl, StoreUnavailable
@@ -55,24 +55,39 @@ def connect(
     """
     if not isinstance(cast("object", url), str):
         raise InvalidUrl(str(url), f"it is no text. {_EXAMPLES}")
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise InvalidUrl(url, f"{error}. {_EXAMPLES}") from error
-    match parts.scheme:
+    match _split(url).scheme:
         case "kafka":
             return _kafka(url, index, kafka, on_catch_up)
         case "sqlite" if index is not None or kafka is not None or on_catch_up is not None:
             raise InvalidUrl(url, "index, kafka and on_catch_up are for a store on Kafka")
         case "sqlite":
-            return _sqlite(url, parts)
+            path, timeout = parse_sqlite_url(url)
+            return SqliteStore(path, timeout=timeout)
         case "":
             raise InvalidUrl(url, f"it has no scheme. {_EXAMPLES}")
         case scheme:
             raise InvalidUrl(url, f"there is no store for {scheme}://. {_EXAMPLES}")
 
 
-def _sqlite(url: str, parts: SplitResult) -> SqliteStore:
+class SqliteUrl(NamedTuple):
+    """What the URL of an embedded store says.
+
+    Parameters:
+        path: of the file; bytes that are no UTF-8 are surrogates, as `os` takes them.
+        timeout: seconds to wait for the write lock.
+    """
+
+    path: str
+    timeout: float
+
+
+def parse_sqlite_url(url: str) -> SqliteUrl:
+    """Take apart `sqlite:///events.db?timeout=SECONDS`.
+
+    Raises:
+        InvalidUrl: the URL names no file, or says what is not understood.
+    """
+    parts = _split(url)
     if not url.lower().startswith("sqlite:///") or len(parts.path) < 2:  # noqa: PLR2004 - "/" and a name
         raise InvalidUrl(url, f"it names no file; mind the three slashes. {_EXAMPLES}")
     if parts.fragment:
@@ -80,7 +95,14 @@ def _sqlite(url: str, parts: SplitResult) -> SqliteStore:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     _check_options(url, options, "timeout")
     path = os.fsdecode(unquote_to_bytes(parts.path[1:]))
-    return SqliteStore(path, timeout=_seconds(url, options, "10"))
+    return SqliteUrl(path, _seconds(url, options, "10"))
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:  # such as an address in brackets that is none
+        raise InvalidUrl(url, f"{error}. {_EXAMPLES}") from error
 
 
 def _kafka(

@@ -34,8 +34,12 @@ commands = typer.Typer(
     "of their aggregate, until a retry succeeds or they are discarded.",
 )
 
+_LARGEST = 2**63 - 1
+"""The largest number that a database takes."""
+
 Number = Annotated[
-    int, typer.Argument(metavar="NUMBER", min=1, help="Of a letter, as list shows it.")
+    int,
+    typer.Argument(metavar="NUMBER", min=1, max=_LARGEST, help="Of a letter, as list shows it."),
 ]
 
 
@@ -105,7 +109,10 @@ def retry(
     numbers: Annotated[
         list[int] | None,
         typer.Argument(
-            metavar="NUMBER", min=1, help="Of letters; all of the app's projections unless given."
+            metavar="NUMBER",
+            min=1,
+            max=_LARGEST,
+            help="Of letters; all of the app's projections unless given.",
         ),
     ] = None,
     *,

@@ -67,6 +67,7 @@ def doctor(
 
 def _checks(session: Session, index: Path | None, *, writes: bool) -> Iterator[Check]:
     url = session.store_url
+    found = sqlite_file(url)
     yield ok("python", f"{platform.python_implementation()} {platform.python_version()}")
     yield ok("eventkit", version("eventkit-kafka"))
     yield from _extras(session)
@@ -77,7 +78,6 @@ def _checks(session: Session, index: Path | None, *, writes: bool) -> Iterator[C
         return
     if index is not None:
         raise typer.BadParameter("--index is for a log on Kafka: the embedded store is one file")
-    found = sqlite_file(url.partition("?")[0])
     if found is None:
         raise InvalidUrl(url, "write sqlite:///events.db or kafka://host:9092")
     yield from check_file(found)

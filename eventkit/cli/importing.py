@@ -34,6 +34,8 @@ class Source(NamedTuple):
 def _parse_source(text: str) -> Source:
     """Only `-` itself is standard input: `./-` and `stdin` are files that may be called so."""
     if text == "-":
+        if sys.stdin is None:
+            raise typer.BadParameter("standard input is closed")
         return Source("stdin", None)
     file = parse_file(text)
     return Source(str(file), file)

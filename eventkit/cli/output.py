@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -37,7 +39,13 @@ def say_json(value: object) -> None:
 
 
 def write_lines(lines: Iterable[bytes]) -> None:
-    """Lines of JSON on standard output, as they come."""
+    """Lines of JSON on standard output, as they come.
+
+    Raises:
+        OSError: it cannot be written, or was closed before the command began.
+    """
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard output")
     sys.stdout.flush()
     write, shown = sys.stdout.buffer.write, sys.stdout.isatty()
     for line in lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from itertools import islice
 from typing import Annotated
@@ -53,4 +54,5 @@ def replay_events(
         wanted = event_filter(
             store.types, types or None, workspace, categories or None, since, until
         )
-        write_lines(islice(map(write_cloudevent, store.plain_events(wanted)), limit))
+        most = None if limit is None else min(limit, sys.maxsize)  # islice takes no more
+        write_lines(islice(map(write_cloudevent, store.plain_events(wanted)), most))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import typer
 
+from eventkit.connection import parse_sqlite_url
 from eventkit.errors import InvalidUrl
 from eventkit.masking import masked_url
 
 _BYTES = re.compile(r"[\udc80-\udcff]")
 """What Python makes of bytes of the command line that are no UTF-8."""
+_HOW = "write sqlite:///events.db or kafka://host:9092"
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_.]+")
 
 
@@ -29,11 +31,14 @@ def parse_read_models_url(text: str) -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a `sqlite:///` URL; None for any other URL."""
-    parts = urlsplit(url)
-    if parts.scheme != "sqlite" or parts.netloc or len(parts.path) < 2:  # noqa: PLR2004 - "/" and a name
+    """The file of a `sqlite:///` URL; None for any other URL.
+
+    Raises:
+        InvalidUrl: no store can be opened at this URL.
+    """
+    if _split(url).scheme != "sqlite":
         return None
-    return Path(unquote(parts.path[1:]))
+    return Path(parse_sqlite_url(url).path)
 
 
 def read_models_beside(store_url: str) -> str:
@@ -44,7 +49,7 @@ def read_models_beside(store_url: str) -> str:
     Raises:
         InvalidUrl: the store is neither a file nor on Kafka, so there is no place beside it.
     """
-    parts = urlsplit(store_url)
+    parts = _split(store_url)
     if parts.scheme == "kafka":
         prefix = "".join(parse_qs(parts.query).get("prefix", []))
         stem = _UNUSUAL.sub("-", f"{parts.netloc.rpartition('@')[2]}-{prefix}").strip("-.")
@@ -55,3 +60,10 @@ def read_models_beside(store_url: str) -> str:
             store_url, "it is no file beside which read models could be; say --read-models URL"
         )
     return f"sqlite:///{file.with_name(f'{file.stem}-read-models.db')}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:  # such as an address in brackets that is none
+        raise InvalidUrl(url, f"{error}; {_HOW}") from error

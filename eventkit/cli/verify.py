@@ -31,11 +31,15 @@ _MOST = 1_000
 """Findings that a table shows; --json shows all."""
 
 
+_MOST_DIGITS = 18
+"""Of a number of snapshots; no log has more."""
+
+
 def _count(text: str) -> int | None:
     """A number, or None for all."""
     if text == "all":
         return None
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
         return int(text)
     raise typer.BadParameter(f"--snapshots {text!r} is no number, nor all")
 

@@ -29,6 +29,10 @@ def check_file(path: Path) -> Iterator[Check]:
             unusable=True,
         )  # fmt: skip
         return
+    if path.is_dir():
+        told, fix = "it is a folder", "name a file in it with --store"
+        yield problem(f"file {path}", told, fix, unusable=True)
+        return
     yield writable(path)
     yield disk_space(path.absolute().parent)
     try:

@@ -114,7 +114,8 @@ class SqliteVerifier:
 
     def _versions(self) -> Iterator[Finding]:
         """Of each aggregate they go 1, 2, 3, in the order of the log."""
-        last_id, last, before = "", 0, 0
+        last_id: str | None = None  # none yet: one that is empty is one, too
+        last = before = 0
         rows = self._connection.execute(_VERSIONS)
         for aggregate_id, version, position in self._counted(rows):
             if aggregate_id != last_id:

@@ -46,6 +46,12 @@ def test_a_file_that_is_not_there_is_not_made(cli: Cli, tmp_path: Path) -> None:
     assert not (tmp_path / "nosuch.db").exists()
 
 
+def test_a_folder_is_told_to_be_one(cli: Cli, tmp_path: Path) -> None:
+    cli.options[-1] = f"sqlite:///{tmp_path}"
+    told = doctor(cli)
+    assert (told.code, wrong(told)[0][2]) == (3, "it is a folder")
+
+
 @pytest.mark.parametrize(
     ("statement", "told"),
     [

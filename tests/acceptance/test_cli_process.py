@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from typing import IO
 
 import pytest
@@ -90,6 +91,14 @@ def test_an_output_that_is_full_is_told(cli: Cli) -> None:
             3,
             "error: No space left on device\n",
         )
+
+
+def test_streams_that_are_closed_are_told(cli: Cli) -> None:
+    cli("import", cli.file("log.jsonl", events(1)))
+    done = finish(cli.start("import", "-", preexec_fn=partial(os.close, 0)))
+    assert (done.code, "standard input is closed" in done.err) == (2, True)
+    done = finish(cli.start("replay", preexec_fn=partial(os.close, 1)))
+    assert (done.code, done.err) == (3, "error: standard output: Bad file descriptor\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

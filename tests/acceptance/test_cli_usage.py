@@ -103,6 +103,8 @@ def test_files_may_have_names_that_are_no_text(cli: Cli) -> None:
     done = cli("import", log, "--keep-going", "--json")
     assert done.lines[0]["rejected_file"] == f"{cli.folder}/log\\udcff.jsonl.rejected.jsonl"
     assert (cli.folder / "\udcff.db").exists()
+    assert len(cli("events", "guest-0", "--json").lines) == 1
+    assert cli("doctor", "--json").code == 0
 
 
 def test_the_environment_stands_for_the_options(
@@ -265,6 +267,35 @@ def test_the_only_aggregate_class_is_taken_for_any_category(here: Path) -> None:
     shown = Cli(here)("state", "visitor-0", "--json")
     assert (shown.code, shown.err) == (0, "")
     assert shown.lines[0]["state"]["name"] == "Guest 0"
+
+
+def test_a_url_that_no_command_can_use_is_refused_by_all(
+    cli: Cli, subtests: pytest.Subtests
+) -> None:
+    cli("import", "-", stdin=event(0))
+    good = cli.options[-1]
+    bad = [f"{good}?timeout=abc", f"{good}?wait=1", f"{good}#x", "sqlite://[::1", "http://[::1"]
+    for command in ("doctor", "verify", "events guest-0", "projection status", "import -"):
+        for url in [*bad, "kafka://[::1"]:
+            if url.startswith("kafka:") and command in {"verify", "import -"}:
+                continue  # these ask the client, which cannot resolve it
+            with subtests.test(f"{command} {url}"):
+                cli.options[-1] = url
+                done = cli(*command.split(), stdin=b"")
+                assert (done.code, done.err[:7], done.out) == (2, "error: ", "")
+
+
+HUGE = "9" * 23
+
+
+def test_numbers_may_be_larger_than_a_machine_counts(cli: Cli, subtests: pytest.Subtests) -> None:
+    cli("import", "-", stdin=event(0))
+    cli("projection", "run")
+    assert len(cli("replay", "--limit", HUGE).lines) == 1
+    for command in (f"show {HUGE}", f"retry {HUGE}", f"discard {HUGE} --reason x"):
+        with subtests.test(command):
+            assert cli("dead-letters", *command.split()).code == 2
+    assert cli("verify", "--snapshots", "9" * 5_000).code == 2
 
 
 @pytest.mark.parametrize("url", ["events.db", "sqlite://events.db", "mongo://host/db"])

@@ -97,6 +97,12 @@ def test_damage_is_told(cli: Cli, statement: str, kinds: set[str], problem: str)
     assert (shown.code, problem in shown.out) == (1, True)
 
 
+@pytest.mark.parametrize("id_", ["", "guest"])
+def test_an_id_that_is_none_is_told(cli: Cli, id_: str) -> None:
+    damage(cli, f"UPDATE events SET aggregate_id = '{id_}' WHERE aggregate_id = 'guest-3'")  # noqa: S608
+    assert {it["aggregate_id"] for it in verify(cli).lines if it["kind"] == "stranger"} == {id_}
+
+
 def test_text_that_is_damaged_is_told_in_json_as_in_a_table(cli: Cli) -> None:
     damage(cli, "UPDATE events SET aggregate_id = CAST(x'67756573742dff' AS TEXT) @")
     damage(cli, "UPDATE events SET event_type = CAST(x'ff' AS TEXT) WHERE position = 30")

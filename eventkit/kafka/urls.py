@@ -39,13 +39,14 @@ def parse_url(url: str, given: Mapping[str, Setting] | None = None) -> KafkaUrl:
         InvalidSetting: see `KafkaSettings`.
     """
     rest, _, query = url.removeprefix(_SCHEME).partition("?")
-    shown = f"{_SCHEME}{rest.rpartition('@')[2]}"
-    if "@" in rest:
+    if "@" in rest or _is_password_before_query(rest, query):
+        shown = f"{_SCHEME}{url.rpartition('@')[2]}"
         raise InvalidUrl(
             shown,
             "a URL is no place for passwords. Write sasl.username=... and sasl.password=... "
             "into a file, and say ?config=FILE",
         )
+    shown = f"{_SCHEME}{rest}"
     addresses = rest.removesuffix("/")
     sound = all(_ADDRESS.fullmatch(it) for it in addresses.split(","))
     if not url.startswith(_SCHEME) or not sound:
@@ -63,6 +64,14 @@ def parse_url(url: str, given: Mapping[str, Setting] | None = None) -> KafkaUrl:
         settings[name] = options.pop(name)
     everything = KafkaSettings(addresses, settings | dict(given or {}), connecting)
     return KafkaUrl(everything, options)
+
+
+def _is_password_before_query(rest: str, query: str) -> bool:
+    """Whether `user:pass?word@host` was meant: neither a port nor an option looks like that."""
+    _, colon, port = rest.removesuffix("/").rpartition(":")
+    is_port = not colon or port.isdigit() or port.endswith("]")
+    names = [option.partition("=")[0] for option in query.split("&")]
+    return ("@" in query and not is_port) or any("@" in name for name in names)
 
 
 def _file(shown: str, path: str) -> dict[str, str]:

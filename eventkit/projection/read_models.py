@@ -157,6 +157,10 @@ def _database(url: str, timeout: float, patience: float) -> Database:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
         raise InvalidUrl(url, _HOW) from error
+    _, at, host = (parsed.host or "").rpartition("@")
+    if at:  # SQLAlchemy ends a password at the first one, and what follows would be shown
+        shown = parsed.set(host=host).render_as_string()
+        raise InvalidUrl(shown, "it has several @; in a user name or a password, @ is written %40")
     match parsed.get_backend_name():
         case "sqlite":
             return SqliteDatabase(parsed, timeout, patience)

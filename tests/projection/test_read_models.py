@@ -1,6 +1,7 @@
 """The database of the read models, whatever its kind: readers, writers, errors."""
 
 import os
+import re
 
 import pytest
 from sqlalchemy import inspect, select
@@ -112,3 +113,10 @@ def test_a_forked_process_uses_no_connection_of_its_parent(
     assert (code, is_empty) == ((3, False) if models_url.startswith("sqlite") else (0, True))
     runner.rebuild()
     assert actual(models) == expected(store)
+
+
+@pytest.mark.parametrize("user", ["ann", "ann@home"])
+def test_a_password_with_an_at_sign_in_it_is_not_shown_in_part(user: str) -> None:
+    with pytest.raises(InvalidUrl, match="@ is written %40") as caught:
+        ReadModels(f"postgresql://{user}:sec@ret@localhost:1/db")
+    assert not {"sec", "ret"} & set(re.findall(r"\w+", f"{caught.value} {caught.value.url}"))

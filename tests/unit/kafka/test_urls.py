@@ -64,6 +64,10 @@ def test_a_url_without_sound_addresses_is_refused(url: str) -> None:
     [
         "kafka://ann:hunter2@a:9092",
         "kafka://ann:hunter@2@a:9092",
+        "kafka://ann:hunter?2hunter@a:9092",
+        "kafka://ann:hunter?2hunter=hunter@a:9092",
+        "kafka://ann:12?hunter@a:9092",
+        "kafka://hunter?2hunter@a:9092",
         "kafka://a?sasl.password=hunter2",
         "kafka://a?ssl.key.pem=hunter2",
     ],
@@ -72,6 +76,12 @@ def test_a_secret_in_a_url_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(InvalidUrl, match=r"config=FILE") as caught:
         parse_url(url)
     assert "hunter" not in f"{caught.value} {vars(caught.value)}"
+
+
+def test_an_option_may_hold_an_at_sign() -> None:
+    for address in ("[::1]", "a:9092", "a"):
+        settings, _ = parse_url(f"kafka://{address}?sasl.username=ann@home")
+        assert settings.admin()["sasl.username"] == "ann@home"
 
 
 def test_a_file_that_is_not_there_is_told() -> None:

@@ -23,6 +23,10 @@ Decimal keeps each digit of a number; a float takes a number that it gives back 
 with as many digits, and no other. An event class with `model_config = ConfigDict(strict=True)`
 refuses to take `"12"` or `12.0` for an int as well. Bytes are base64, numbers that JSON lacks are
 the texts `NaN`, `Infinity` and `-Infinity`.
+
+What is written is read as the same event, but where a field has several types whose values are the
+same JSON: it tells neither the text `NaN` from the number, nor a member of an enum from its text,
+nor models with the same fields from each other, and all keys are texts, `None` as well.
 """
 
 from eventkit.cloudevents.moments import moment_of

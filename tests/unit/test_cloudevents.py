@@ -5,7 +5,7 @@ import math
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
-from typing import Any
+from typing import Any, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import pytest
@@ -528,3 +528,27 @@ def test_a_moment_keeps_its_microseconds() -> None:
 def test_a_date_is_no_moment() -> None:
     with pytest.raises(InvalidInput, match="'2010-10-01' has no time zone; add your offset"):
         moment_of("2010-10-01")
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"] = "cat"
+    name: str
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"] = "dog"
+    name: str
+
+
+class Adopted(Event):
+    pet: Cat | Dog
+    weight: float | str
+
+
+@pytest.mark.parametrize(("weight", "back"), [(1.5, 1.5), ("1.5", "1.5"), (math.inf, "Infinity")])
+def test_of_several_types_json_tells_those_that_it_writes_differently(
+    weight: float | str, back: float | str
+) -> None:
+    event = Adopted(pet=Dog(name="x"), weight=weight)
+    written = write_cloudevent(plain(event, Metadata(timestamp=datetime(2024, 1, 2, tzinfo=UTC))))
+    assert reader(Adopted).read(written).events == [Adopted(pet=Dog(name="x"), weight=back)]

@@ -57,7 +57,15 @@ class Applied(NamedTuple):
 
 
 class Batches:
-    """Applies pages of the log to one build of a projection's read model."""
+    """Applies pages of the log to one build of a projection's read model.
+
+    Parameters:
+        projection: with the tables of this build.
+        models: where they are.
+        checkpoints: of this build.
+        patience: with a database that is away.
+        quiet: nobody can retry what it parks, so nothing is logged of it.
+    """
 
     def __init__(
         self,
@@ -65,6 +73,8 @@ class Batches:
         models: ReadModels,
         checkpoints: Checkpoints,
         patience: Patience,
+        *,
+        quiet: bool = False,
     ) -> None:
         self._name = projection.name
         self._stops = projection.on_failure == "stop"
@@ -74,6 +84,7 @@ class Batches:
         self._handling = Handling(projection, models)
         self._letters = Letters(projection.name, projection.version)
         self._attempts = Attempts()
+        self._quiet = quiet
         self._discarded: Discarded | None = None
         # Where no event of a partition is parked. Events are parked by moving the checkpoint, so
         # this stays true for as long as the checkpoint is there; then no batch has to look.
@@ -313,10 +324,12 @@ class Batches:
     def _tell(self, parked: Collection[Parked]) -> None:
         """Tell people, and the count of attempts, what was parked."""
         for recorded, failure in parked:
+            if failure is not None and not isinstance(recorded, UnreadableEvent):
+                self._attempts.parked()
+        if self._quiet:
+            return
+        for recorded, failure in parked:
             if failure is not None:
-                unreadable = isinstance(recorded, UnreadableEvent)
-                if not unreadable:
-                    self._attempts.parked()
                 _LOG.error(
                     "projection %s parked %s, %s version %d at %s, after %d attempt(s): %s. Later "
                     "events of %s wait behind it; mend the %s, then run: eventkit "

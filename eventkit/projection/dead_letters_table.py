@@ -324,17 +324,19 @@ def copy_as_discarded(
 ) -> bool:
     """Let a build in another database leave out the events that this one leaves out.
 
-    Returns whether it leaves out no others: since an earlier copy some may have been retried here.
+    Returns whether all of an earlier copy are still left out here: some may have been retried.
+    What the other build parked by itself stays parked there.
     """
     table = _LETTERS.c
     mine = (table.projection == projection) & (table.version == version) & (table.kind == "handler")
     copied = [column for column in _LETTERS.columns if column.name != "number"]
     found = {identity(row): row._mapping for row in source.execute(select(*copied).where(mine))}  # noqa: SLF001
-    there = set(map(identity, target.execute(select(*_IDENTITY).where(mine))))
-    rows = [{**found[it], "state": "discarded"} for it in sorted(found.keys() - there)]
+    own = select(*_IDENTITY, table.state).where(mine)
+    there = {identity(row): row.state for row in target.execute(own)}
+    rows = [{**found[it], "state": "discarded"} for it in sorted(found.keys() - there.keys())]
     if rows:
         target.execute(insert(_LETTERS), rows)
-    return there <= found.keys()
+    return {it for it, state in there.items() if state == "discarded"} <= found.keys()
 
 
 def _in(partition: Partition) -> ColumnElement[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,13 +15,20 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, String, Table, Text, cast, select
 from sqlalchemy import Enum as EnumType
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import exc as sqlalchemy_errors
+from sqlalchemy.exc import (
+    CompileError,
+    DBAPIError,
+    IntegrityError,
+    SQLAlchemyError,
+    StatementError,
+)
 
 from eventkit.errors import RebuildNeeded
 from eventkit.health.findings import Finding, Kind, Listener, Reading
 from eventkit.projection.builds import Build, builds_of, check_build, live_build
 from eventkit.projection.checkpoints import Checkpoints
-from eventkit.projection.dead_letters_table import copy_as_discarded
+from eventkit.projection.dead_letters_table import DeadLetter, copy_as_discarded, find_letters
 from eventkit.projection.origin import other_log
 from eventkit.projection.partition import Partition
 from eventkit.projection.projection import Projection, filter_of, has_effects_alone, tables_of
@@ -118,6 +126,7 @@ class ReadModelVerifier:
             self._leave_out_parked(live, scratch, worker)
             self._build(worker, now)
             with scratch.connect() as rebuilt:
+                self._tell_what_failed(rebuilt)
                 for table in tables_of(self._projection).values():
                     for problem in self._problems(live, rebuilt, table):
                         self._listener.found(self._finding(table, problem))
@@ -154,8 +163,10 @@ class ReadModelVerifier:
                 raise RebuildNeeded(it.name, reason)
 
     def _new_worker(self, scratch: ReadModels) -> Worker:
+        every_event = copy.copy(self._projection)
+        every_event.__dict__["on_failure"] = "park"  # all that fail are told, not the first alone
         try:
-            return Worker(self._projection, self._source, scratch)
+            return Worker(every_event, self._source, scratch, quiet=True)
         except SQLAlchemyError as error:  # a type that SQLite does not have
             said = _said_by_database(error)
             raise _Unlike(f"its tables cannot be made in a file of SQLite: {said}") from error
@@ -194,6 +205,37 @@ class ReadModelVerifier:
                 f"it cannot be built in a file of SQLite: {_said_by_database(error)}"
             ) from error
 
+    def _tell_what_failed(self, rebuilt: Connection) -> None:
+        """Tell which events the live read model holds, and a rebuild could not.
+
+        Raises:
+            _Unlike: there are some, so that its rows are others.
+        """
+        others = 0
+        letters = find_letters(rebuilt)  # those that are parked in the live one are discarded here
+        for letter in (it for it in letters if it.state == "failed"):
+            if self._models.dialect != "sqlite" and _may_be_sqlite_alone(letter):
+                raise _Unlike(
+                    f"it cannot be built in a file of SQLite: at {_event_of(letter)}: "
+                    f"{letter.error}"
+                )
+            self._listener.found(self._failed(letter))
+            others += 1
+        if others:
+            raise _Unlike(f"its rows, as a rebuild lacks {others:,} event(s) that it holds")
+
+    def _failed(self, letter: DeadLetter) -> Finding:
+        name = self._projection.name
+        return Finding(
+            Kind.READ_MODEL,
+            f"{name}: it holds {_event_of(letter)}, which today's code cannot apply in a rebuild: "
+            f"{letter.error}",
+            "mend the code, and verify again; a rebuild would park such events, and what follows "
+            "of their aggregates",
+            letter.position,
+            letter.aggregate_id,
+        )
+
     def _problems(self, live: Connection, rebuilt: Connection, table: Table) -> Iterator[str]:
         try:
             yield from _differences(live, rebuilt, table)
@@ -221,6 +263,20 @@ def _said_by_database(error: SQLAlchemyError) -> str:
     """Its own words: SQLAlchemy adds the statement, and a link."""
     said = error.orig if isinstance(error, DBAPIError) else error
     return str(said).partition("\n")[0]
+
+
+def _may_be_sqlite_alone(letter: DeadLetter) -> bool:
+    """Whether SQLite did not take a statement that another database may take."""
+    kind = getattr(sqlalchemy_errors, (letter.error or "").partition(":")[0], None)
+    return (
+        isinstance(kind, type)
+        and issubclass(kind, StatementError | CompileError)
+        and not issubclass(kind, IntegrityError)
+    )
+
+
+def _event_of(letter: DeadLetter) -> str:
+    return f"{letter.event_type}, {letter.aggregate_id} version {letter.aggregate_version}"
 
 
 def _differences(live: Connection, rebuilt: Connection, table: Table) -> Iterator[str]:

@@ -58,6 +58,7 @@ class Worker:
         source: the log.
         models: where its tables are.
         stop: once set, a database that went away is not waited for.
+        quiet: nothing is logged of events that it parks; see `Batches`.
 
     Raises:
         RebuildNeeded: the tables in the database are not those of today's code.
@@ -70,11 +71,14 @@ class Worker:
         source: Source,
         models: ReadModels,
         stop: threading.Event | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
         self._declared = projection
         self._source = source
         self._models = models
         self._patience = Patience(models.patience, stop)
+        self._quiet = quiet
         self._wanted = filter_of(projection, source.types)
         self._alone = has_effects_alone(projection)
         self._limit = _FIRST
@@ -91,7 +95,13 @@ class Worker:
         self._finished = build.state == "ready"
         self._checkpoints = Checkpoints(self._projection.name, build.version, build.number)
         self.reports = Reports(self._projection.name, build.version, build.number)
-        self._batches = Batches(self._projection, self._models, self._checkpoints, self._patience)
+        self._batches = Batches(
+            self._projection,
+            self._models,
+            self._checkpoints,
+            self._patience,
+            quiet=self._quiet,
+        )
 
     def take(self, partitions: Collection[Partition]) -> None:
         """Work on these from now on; where others may have been before, it begins where they ended.

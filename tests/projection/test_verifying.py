@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import (
@@ -17,10 +18,18 @@ from sqlalchemy import (
     update,
 )
 
-from eventkit import RecordedEvent
+from eventkit import Position, RecordedEvent
 from eventkit.health.findings import Finding, Kind, Reading
-from eventkit.projection import Projection, ReadModels, Runner, Transaction, on
+from eventkit.projection import (
+    DeadLetters,
+    Projection,
+    ReadModels,
+    Runner,
+    Transaction,
+    on,
+)
 from eventkit.projection.verifying import ReadModelVerifier
+from eventkit.projection.worker import Worker
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import Balances, Deposited, Opened, fill
 
@@ -112,6 +121,78 @@ def test_what_is_parked_is_left_out_of_both(store: SqliteStore, models: ReadMode
     Runner(projection, store, models).run()
     projection.broken = False
     assert verify(projection, store, models).findings == []
+
+
+def _tell_of_account_3(store: SqliteStore, models: ReadModels, projection: Mending) -> Told:
+    """What is told where the code cannot apply an event that it could when it was read."""
+    fill(store, accounts=5)
+    projection.broken = False
+    Runner(projection, store, models).run()
+    projection.broken = True
+    return verify(projection, store, models)
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize("on_failure", ["park", "stop"])
+def test_an_event_that_todays_code_cannot_apply_is_a_finding(
+    store: SqliteStore, models: ReadModels, caplog: pytest.LogCaptureFixture, on_failure: str
+) -> None:
+    kind = type("Changed", (Mending,), {"on_failure": on_failure})
+    told = _tell_of_account_3(store, models, kind())
+    (finding,) = told.findings
+    assert finding.kind is Kind.READ_MODEL
+    assert finding.problem == (
+        "balances: it holds Opened, account-3 version 1, which today's code cannot apply in a "
+        "rebuild: ValueError: not this one"
+    )
+    assert (finding.aggregate_id, finding.position) == ("account-3", Position("events", 0, 4))
+    assert finding.fix.startswith("mend the code")
+    assert told.remarks == [
+        "the read model balances: its rows, as a rebuild lacks 1 event(s) that it holds"
+    ]
+    assert caplog.records == []  # nothing is parked that anybody could retry
+
+
+def test_what_was_retried_meanwhile_is_no_finding(store: SqliteStore, models: ReadModels) -> None:
+    fill(store, accounts=5)
+    projection = Mending()
+    Runner(projection, store, models).run()
+    projection.broken = False
+    told = Told()
+    verifier = ReadModelVerifier(projection, store, models, told)
+    build = verifier._build
+
+    def retried_meanwhile(worker: Worker, place: Any) -> None:
+        build(worker, place)
+        DeadLetters(projection, store, models).retry()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verifier, "_build", retried_meanwhile)
+        verifier.run()
+    assert told.findings == []
+    assert told.remarks == ["the read model balances: its dead letters were retried meanwhile"]
+
+
+class Greatest(Balances):
+    """Asks for what SQLite does not have."""
+
+    def note(self, recorded: RecordedEvent, tx: Transaction) -> None:
+        tx.scalar(text("SELECT greatest(1, 2)"))
+        super().note(recorded, tx)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_handlers_for_postgresql_alone_are_no_finding(store: SqliteStore, database: str) -> None:
+    fill(store, accounts=2)
+    with ReadModels(database) as models:
+        Runner(Greatest(), store, models).run()
+        told = verify(Greatest(), store, models)
+    assert told.findings == []
+    (remark,) = told.remarks
+    assert remark.startswith(
+        "the read model balances: it cannot be built in a file of SQLite: at Deposited, account-0 "
+        "version 2: OperationalError: "
+    )
 
 
 class Moments(Projection):

@@ -47,8 +47,11 @@ class Aggregate:
                 self.done = True
 
     Instead of `@apply` methods a class may define `def apply(self, event)` itself, as one `match`.
-    A field without a default does not exist until an event sets it. `category` is the part of
-    the aggregate ids before the `-`; it defaults to the class name in snake case.
+    A field without a default does not exist until an event sets it. Each aggregate has its own
+    copies of defaults; what all share is typed `ClassVar`, or named in capitals. Fields whose names
+    begin with `_` are no part of the state: no snapshot is taken of an aggregate that changed one,
+    because the snapshot would lose it. `category` is the part of the aggregate ids before the `-`;
+    it defaults to the class name in snake case.
     """
 
     __slots__ = ("_aggregate_id", "_pending", "_version")
@@ -215,8 +218,12 @@ def state_of(aggregate: Aggregate) -> dict[str, Any]:
 
 
 def undeclared_state(aggregate: Aggregate) -> set[str]:
-    """Attributes set on the aggregate that are no typed fields, so that no snapshot keeps them."""
-    return set(vars(aggregate)).difference(aggregate._eventkit_fields.names)
+    """Attributes set on the aggregate that are no part of its state: no snapshot keeps them.
+
+    Private fields count only while they are not as a new aggregate has them.
+    """
+    fields, values = aggregate._eventkit_fields, vars(aggregate)
+    return values.keys() - {*fields.names} - {*fields.unchanged(values)}
 
 
 def restore(aggregate: Aggregate, version: int, values: Mapping[str, Any]) -> None:

@@ -105,6 +105,6 @@ class Snapshotter(Generic[_A]):
         if undeclared:
             raise AggregateError(
                 f"{self._class.__name__} keeps {min(undeclared)!r} outside its typed fields, where "
-                f"a snapshot would lose it; declare it: {min(undeclared)}: <type>"
+                f"a snapshot would lose it; declare it: {min(undeclared).lstrip('_')}: <type>"
             )
         return state_of(aggregate)

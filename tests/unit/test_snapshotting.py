@@ -250,6 +250,33 @@ def test_state_outside_the_typed_fields_is_no_snapshot(
     )
 
 
+class Sieve(Aggregate, category="jar"):
+    grams: int = 0
+    _grains: list[int] = []  # noqa: RUF012 - each aggregate gets its own copy
+
+    @apply
+    def _filled(self, event: JarFilled) -> None:
+        self.grams += event.grams
+        if event.grams > 1:
+            self._grains.append(event.grams)
+
+
+def test_private_fields_that_changed_are_no_snapshot(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with SqliteStore(tmp_path / "events.db") as store:
+        repository = Repository(store, Sieve, snapshot_every=1)
+        for grams in (2, 3):
+            store.append("jar-1", [JarFilled(grams=grams)])
+            assert repository.get("jar-1")._grains == [2, 3][: grams - 1]
+        store.append("jar-2", [JarFilled(grams=1)])
+        repository.get("jar-2")
+        assert store.snapshots.load_snapshot("jar-1") is None
+        assert store.snapshots.load_snapshot("jar-2") is not None
+    (message,) = caplog.messages
+    assert message.endswith("would lose it; declare it: grains: <type>")
+
+
 class Odd(Aggregate):
     thing: "Undefined"  # type: ignore[name-defined]  # noqa: F821
 

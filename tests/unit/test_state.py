@@ -1,15 +1,17 @@
 """The typed fields of an aggregate."""
 
 import dataclasses
+import logging
+import threading
 from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar, Optional
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 from eventkit import Aggregate
-from eventkit.aggregate import state_model, state_of
+from eventkit.aggregate import state_model, state_of, undeclared_state
 from eventkit.errors import AggregateError
 
 
@@ -95,6 +97,79 @@ def test_class_variables_and_private_names_are_no_state() -> None:
     assert "_hidden" not in state_model(Person).model_fields
 
 
+class Frozen(BaseModel, frozen=True):
+    grams: int = 1
+
+
+class Crate(Aggregate):
+    weight: int = 0
+    _seen: set[str] = set()  # noqa: RUF012 - each aggregate gets its own copy
+    _notes: dict[str, list[int]] = PrivateAttr(default_factory=dict)
+    _flags: list[object] = dataclasses.field(default_factory=lambda: [True])
+    _least: Frozen = Frozen()
+    _shared: ClassVar[list[str]] = []
+    _LADDER = ["a", "b"]  # noqa: RUF012 - a constant
+    _log: logging.Logger = logging.getLogger("crate")
+
+
+class BigCrate(Crate):
+    _shared = ["b"]  # noqa: RUF012 - a class variable of the base
+    _seen = {"b"}  # noqa: RUF012 - a field of the base
+
+
+def test_private_defaults_that_can_change_are_not_shared() -> None:
+    one, two = Crate(), Crate()
+    one._seen.add("a")
+    one._notes["a"] = [1]
+    one._flags.append(1)
+    assert (two._seen, two._notes, two._flags) == (set(), {}, [True])
+    assert (Crate()._seen, Crate._seen, BigCrate()._seen) == (set(), set(), {"b"})
+    assert one._shared is two._shared
+
+
+def test_private_fields_are_undeclared_state_as_soon_as_they_are_changed() -> None:
+    crate = Crate()
+    assert undeclared_state(crate) == undeclared_state(BigCrate()) == set()
+    crate._seen.add("a")
+    assert undeclared_state(crate) == {"_seen"}
+    crate._seen.clear()
+    crate._flags[0] = 1
+    assert crate._flags == Crate()._flags
+    assert undeclared_state(crate) == {"_flags"}
+    crate._flags[0] = lambda: None
+    assert undeclared_state(crate) == {"_flags"}
+
+
+class Mixin:
+    tags: list[str] = []  # noqa: RUF012 - this is refused
+
+
+@pytest.mark.parametrize(
+    ("bases", "body", "name"),
+    [
+        ((Aggregate,), {"tags": []}, "Bad.tags"),
+        ((Aggregate,), {"_seen": set()}, "Bad._seen"),
+        ((Aggregate,), {"home": Address(street="none")}, "Bad.home"),
+        ((Mixin, Aggregate), {}, "Mixin.tags"),
+    ],
+)
+def test_what_all_aggregates_would_share_by_mistake_is_refused(
+    bases: tuple[type, ...], body: dict[str, object], name: str
+) -> None:
+    with pytest.raises(
+        AggregateError, match=rf"all aggregates of Bad would share the \w+ {name}\."
+    ):
+        type("Bad", bases, dict(body))
+
+
+def test_a_private_default_that_cannot_be_copied_is_refused() -> None:
+    body = {"__annotations__": {"_lock": Any}, "_lock": threading.Lock()}
+    with pytest.raises(
+        AggregateError, match=r"cannot copy the default of '_lock'.*_lock: ClassVar"
+    ):
+        type("Bad", (Aggregate,), body)
+
+
 def test_a_subclass_has_the_fields_of_its_base_first() -> None:
     names = list(state_model(Employee).model_fields)
     assert names == [*state_model(Person).model_fields, "salary"]
@@ -118,7 +193,8 @@ def test_the_model_is_made_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["version", "aggregate_id", "pending_events", "record", "apply", "replay_from"]
+    "name",
+    ["version", "aggregate_id", "pending_events", "record", "apply", "replay_from", "_pending"],
 )
 def test_the_names_of_an_aggregate_itself_are_taken(name: str) -> None:
     with pytest.raises(AggregateError, match=f"cannot have a field called '{name}'"):

@@ -56,7 +56,10 @@ def problem(what: str, told: str, fix: str, *, unusable: bool = False) -> Check:
 def disk_space(folder: Path) -> Check:
     """How much room there is in a folder."""
     what = f"disk space of {folder}"
-    free = shutil.disk_usage(folder).free
+    try:
+        free = shutil.disk_usage(folder).free
+    except FileNotFoundError:
+        return problem(what, "the folder is not there", f"mkdir -p {folder}", unusable=True)
     told = f"{free / (1 << 30):,.1f} GiB free"
     if free < _TOO_LITTLE:
         return problem(what, told, f"make room: du -xh {folder} | sort -h | tail")

@@ -96,7 +96,7 @@ class KafkaCheckup:
             yield from self._safely("transactions", self._transactions)
             if self._index is not None:
                 yield from self._safely("index", self._index_file)
-        yield disk_space((self._index or Path(gettempdir(), "x")).absolute().parent)
+        yield from self._safely("disk space", self._disk)
 
     def _safely(
         self, what: str, look: Callable[[], Iterable[Check]], *, unusable: bool = False
@@ -110,6 +110,10 @@ class KafkaCheckup:
             told = str(error) or "no answer in time"
             fix = _GUIDE if isinstance(error, KafkaNotAllowed) else _START
             yield problem(what, told, fix, unusable=unusable)
+        except OSError as error:  # of a file or folder: what was seen before is told all the same
+            where = error.filename or "the file"
+            told = f"{where} cannot be looked at: {error.strerror or error}"
+            yield problem(what, told, f"see that this user may read and write {where}")
 
     def _brokers(self) -> Iterator[Check]:
         self._cluster.brokers()  # raises with the reason
@@ -319,6 +323,10 @@ class KafkaCheckup:
             for it, end in ends.items()
         )
         yield ok(what, f"it is of this log, and {behind:,} offsets behind its end")
+
+    def _disk(self) -> Iterator[Check]:
+        """Of the folder of the index, or where a store without one makes it."""
+        yield disk_space((self._index or Path(gettempdir(), "x")).absolute().parent)
 
     def _all_topics(self) -> list[str]:
         """Those of the log that are recorded, or can be seen by this user, who may see little."""

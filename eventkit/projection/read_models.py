@@ -30,7 +30,8 @@ class ReadModels:
         url: as SQLAlchemy writes it: `sqlite:///board.db` (a file here) or
             `sqlite:////var/lib/app/board.db` (a path), which is made when a projection first runs
             in a folder that exists; or `postgresql://user:password@host:5432/database`, which is
-            there already. After a `?`, PostgreSQL takes what libpq knows, as `sslmode=require`.
+            there already. After a `?`, PostgreSQL takes what libpq knows, as `sslmode=require`;
+            SQLite takes nothing.
         timeout: seconds to wait for what others have locked, and for a connection.
         patience: seconds for which a projection tries a batch again while PostgreSQL is away, or
             what it needs stays locked.

@@ -54,7 +54,7 @@ class SqliteDatabase:
     """See `Database`.
 
     Parameters:
-        url: `sqlite:///` and a file.
+        url: `sqlite:///` and a file, no options.
         timeout: seconds to wait for the write lock.
         patience: seconds for which a batch is tried again while others hold that lock: it stays
             with a process that is frozen in the middle of a write until that one goes on.
@@ -65,6 +65,7 @@ class SqliteDatabase:
             raise InvalidUrl(
                 str(url), "it names no file; mind the three slashes: sqlite:///read-models.db"
             )
+        _check_plain(url)
         self._shown = url.set(drivername="sqlite")
         # Also when the program changes its working directory, it is the file that is named now.
         self._path = Path(url.database).absolute()
@@ -156,6 +157,20 @@ class SqliteDatabase:
                 if not busy or time.monotonic() > deadline:
                     raise
                 time.sleep(_PAUSE)
+
+
+def _check_plain(url: URL) -> None:
+    """See that the URL says nothing but a file: what else it says would not be heeded."""
+    if url.drivername.lower() not in {"sqlite", "sqlite+pysqlite"}:
+        raise InvalidUrl(str(url), "Python's own driver is used: write sqlite:/// and no driver")
+    if url.host:
+        raise InvalidUrl(str(url), "a file has no host; mind the three slashes: sqlite:///FILE")
+    for option in sorted(url.query):
+        raise InvalidUrl(
+            str(url),
+            f"unknown option {option!r}; read models in a SQLite file take none. "
+            "ReadModels(..., timeout=SECONDS) is how long to wait for others.",
+        )
 
 
 def _write_much(connection: sqlite3.Connection, _record: Any) -> None:

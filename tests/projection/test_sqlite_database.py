@@ -41,6 +41,24 @@ def test_a_url_that_names_no_file_is_refused(url: str) -> None:
         ReadModels(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("sqlite:///board.db?timeout=1", "unknown option 'timeout'; .* take none"),
+        ("sqlite:///board.db?foo=1", "unknown option 'foo'"),
+        ("sqlite+aiosqlite:///board.db", "write sqlite:/// and no driver"),
+        ("sqlite://host/board.db", "mind the three slashes"),
+    ],
+)
+def test_what_a_url_says_beside_the_file_is_refused(url: str, why: str) -> None:
+    with pytest.raises(InvalidUrl, match=why):
+        ReadModels(url)
+
+
+def test_the_name_of_the_driver_that_is_used_may_be_written(file: Path) -> None:
+    assert ReadModels(f"sqlite+pysqlite:///{file}").where == str(file)
+
+
 def test_nothing_is_made_before_a_projection_runs(file: Path, models: ReadModels) -> None:
     with pytest.raises(ReadModelUnavailable, match="run a projection first"), models.connect():
         pass

@@ -72,7 +72,8 @@ class SqliteSnapshots:
         self._calls = calls
         self._writer: sqlite3.Connection | None = None
         self._paused_until = 0.0
-        self._lock = threading.Lock()
+        self._is_saving = False
+        self._changed = threading.Condition(threading.Lock())
 
     def load_snapshot(self, aggregate_id: str) -> Snapshot | None:
         """The newest snapshot, or None.
@@ -111,16 +112,22 @@ class SqliteSnapshots:
         )
         # A process may hold the write lock for minutes. Waiting for each other without an end, each
         # thread would wait for as long as all before it together; so they wait side by side, and
-        # then nobody for a while.
-        if self._is_paused() or not self._lock.acquire(timeout=_PATIENCE):
-            raise self._left_out()
+        # then nobody for a while. `_is_saving` is set and cleared without a call, for an interrupt
+        # comes at one: it would stay set for ever.
+        mine = False
         try:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._is_saving, _PATIENCE)
+                if self._is_saving or self._is_paused():
+                    raise self._left_out()
+                mine = self._is_saving = True
             self._check_usable()
-            if self._is_paused():
-                raise self._left_out()
             self._write(row)
         finally:
-            self._lock.release()
+            if mine:
+                self._is_saving = False
+                with self._changed:
+                    self._changed.notify()
 
     def encode_state(self, model: type[BaseModel], values: dict[str, object]) -> bytes:
         """The typed fields as Avro single-object encoding."""
@@ -132,7 +139,9 @@ class SqliteSnapshots:
 
     def close(self) -> None:
         """Close the connection that writes."""
-        with self._lock:
+        with self._changed:
+            while self._is_saving:
+                self._changed.wait(_PATIENCE)  # an interrupt may have kept the word from coming
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None

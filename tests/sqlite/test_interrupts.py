@@ -1,13 +1,17 @@
 """Ctrl-C in the middle of an append: this caller stops, the others and the store go on."""
 
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
 from eventkit.sqlite import SqliteStore
+from eventkit.sqlite.writelock import begin
+from eventkit.store import Snapshot
 from tests.contract.domain import by_aggregate, moves, places, versions
 from tests.sqlite.faults import Faults
 
@@ -173,6 +177,23 @@ def test_an_interrupt_while_waiting_takes_the_append_back(
         assert (leader.result(SECONDS).version, pressed.result(SECONDS)) == (1, 1)
     assert sorted(places(store.replay())) == ["a", "b"]
     assert store.append("parcel-main", moves("d"), expected_version=0).version == 1
+
+
+def test_an_interrupt_while_a_snapshot_is_saved_leaves_the_file_free(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin_and_press(connection: sqlite3.Connection, *, timeout: float) -> None:
+        begin(connection, timeout=timeout)
+        signal.raise_signal(signal.SIGINT)
+
+    snapshot = Snapshot("parcel-1", 1, b"", datetime.now(UTC), "fold")
+    with monkeypatch.context() as patched:
+        patched.setattr("eventkit.sqlite.snapshots.begin", begin_and_press)
+        with pytest.raises(KeyboardInterrupt):
+            store.snapshots.save_snapshot(snapshot)
+    assert store.append("parcel-1", moves("a")).version == 1
+    store.snapshots.save_snapshot(snapshot)
+    assert store.snapshots.load_snapshot("parcel-1") is not None
 
 
 def watch_queue(store: SqliteStore) -> threading.Semaphore:

@@ -139,7 +139,8 @@ def make_tables(connection: sqlite3.Connection, log: LogId) -> None:
         connection.execute(f"PRAGMA user_version = {FORMAT}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # not where an interrupt came before it began, or after
+            connection.execute("ROLLBACK")
         raise
 
 
@@ -159,7 +160,8 @@ def add_partitions(
         ).fetchone()
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # not where an interrupt came before it began, or after
+            connection.execute("ROLLBACK")
         raise
     return int(follower)
 

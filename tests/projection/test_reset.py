@@ -130,8 +130,9 @@ def test_a_version_beside_is_reset_in_its_own_tables(
     assert held(models, "__v2") == expected_ledger(store, 2)
 
 
+@pytest.mark.usefixtures("runner")
 def test_a_reset_that_is_killed_goes_on_with_the_next_run(
-    runner: Runner, store: SqliteStore, models: ReadModels, models_url: str, tmp_path: Path
+    store: SqliteStore, models: ReadModels, models_url: str, tmp_path: Path
 ) -> None:
     def reset_and_die() -> None:
         with SqliteStore(tmp_path / "events.db") as events, ReadModels(models_url) as own:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
 _T = TypeVar("_T")
+_INTERRUPTED = 130
+"""What shells make of Ctrl-C, as exit code."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -48,6 +51,28 @@ class Interrupts:
         if self._waiting or self._asked:
             raise KeyboardInterrupt
         self._asked = True
+
+
+@contextmanager
+def ending_silently() -> Iterator[None]:
+    """End the process after a block in which Ctrl-C came, without a word.
+
+    It is for imports: nothing is begun that could be told, and the modules of others, among them
+    some in Rust, do not stand an exception at any place. Where Ctrl-C is ignored, or handled by
+    somebody else, it stays so.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if came:
+        raise SystemExit(_INTERRUPTED)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ _OPTIONS = ("index", "prefix", "timeout")
 
 def is_kafka(url: str) -> bool:
     """Whether a URL is that of a store on Kafka."""
-    return url.startswith("kafka://")
+    return url.lower().startswith("kafka://")
 
 
 @contextmanager

@@ -38,7 +38,8 @@ def parse_url(url: str, given: Mapping[str, Setting] | None = None) -> KafkaUrl:
         InvalidUrl: the URL leads nowhere, holds a secret, or names a file that cannot be read.
         InvalidSetting: see `KafkaSettings`.
     """
-    rest, _, query = url.removeprefix(_SCHEME).partition("?")
+    is_ours = url.lower().startswith(_SCHEME)  # capitals in a scheme mean nothing: RFC 3986
+    rest, _, query = (url[len(_SCHEME) :] if is_ours else url).partition("?")
     if "@" in rest or _is_password_before_query(rest, query):
         shown = f"{_SCHEME}{url.rpartition('@')[2]}"
         raise InvalidUrl(
@@ -49,7 +50,7 @@ def parse_url(url: str, given: Mapping[str, Setting] | None = None) -> KafkaUrl:
     shown = f"{_SCHEME}{rest}"
     addresses = rest.removesuffix("/")
     sound = all(_ADDRESS.fullmatch(it) for it in addresses.split(","))
-    if not url.startswith(_SCHEME) or not sound:
+    if not is_ours or not sound:
         raise InvalidUrl(shown, "write kafka://host:port, or several with commas")
     options = dict(parse_qsl(query, keep_blank_values=True))
     settings: dict[str, Setting] = {}

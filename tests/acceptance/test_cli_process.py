@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import IO
@@ -13,6 +14,7 @@ from eventkit.importer import _BATCH_LINES as BATCH
 from eventkit.projection import ReadModels
 from tests.acceptance.cli_kit import Cli, event, events, finish, summary
 from tests.acceptance.hotel import Occupancy, Visits
+from tests.unit.source import ROOT
 
 TICK = 0.01  # seconds between two looks at what another process has done
 
@@ -156,3 +158,21 @@ def test_a_terminal_without_our_characters_is_no_reason_to_fail(cli: Cli) -> Non
     assert (done.code, r"Zo\xeb.jsonl:2: not JSON" in done.err) == (1, True)
     done = finish(cli.start("events", "guest-0", env={"PYTHONIOENCODING": "ascii"}))
     assert (done.code, '"name": "Zo' in done.out) == (0, True)
+
+
+INTERRUPTED = """
+import signal, sys, eventkit
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from eventkit.cli import main
+"""
+
+
+def test_ctrl_c_while_modules_are_loaded_ends_a_command_in_silence() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], cwd=ROOT, capture_output=True, check=False
+    )
+    assert (told.returncode, told.stdout, told.stderr) == (130, b"", b"")

@@ -2,10 +2,11 @@
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from eventkit.cli.interrupts import Interrupts
+from eventkit.cli.interrupts import Interrupts, ending_silently
 
 
 def test_a_signal_waits_for_the_next_place_where_it_is_allowed() -> None:
@@ -52,6 +53,50 @@ def test_a_second_signal_does_not_wait() -> None:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_among_imports_waits_for_their_end() -> None:
+    done: list[str] = []
+
+    def imports() -> None:
+        with ending_silently():
+            signal.raise_signal(signal.SIGINT)
+            done.append("all")
+
+    with pytest.raises(SystemExit) as caught:
+        imports()
+    assert (done, caught.value.code) == (["all"], 130)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_import_that_fails_says_so_whatever_signals_came() -> None:
+    def imports() -> None:
+        with ending_silently():
+            signal.raise_signal(signal.SIGINT)
+            raise ImportError
+
+    with pytest.raises(ImportError):
+        imports()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_somebody_else_does_about_ctrl_c_stays() -> None:
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ending_silently():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def test_imports_in_another_thread_leave_signals_alone() -> None:
+    def imports() -> object:
+        with ending_silently():
+            return signal.getsignal(signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(imports).result() is signal.getsignal(signal.SIGINT)
 
 
 def test_the_former_handlers_come_back() -> None:

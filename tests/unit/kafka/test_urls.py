@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from eventkit.cli.kafka import is_kafka
 from eventkit.errors import InvalidSetting, InvalidUrl
 from eventkit.kafka.urls import parse_url
 
@@ -9,6 +10,12 @@ from eventkit.kafka.urls import parse_url
 def test_a_url_names_addresses() -> None:
     settings, options = parse_url("kafka://a:9092,b:9092")
     assert (settings.bootstrap, options) == ("a:9092,b:9092", {})
+
+
+def test_the_scheme_may_be_written_in_capitals() -> None:
+    assert parse_url("KAFKA://Host:9092?prefix=A").options == {"prefix": "A"}
+    assert parse_url("Kafka://Host:9092").settings.bootstrap == "Host:9092"
+    assert is_kafka("KAFKA://Host:9092")
 
 
 @pytest.mark.parametrize("url", ["kafka://[::1]:9092,[::2]:9092", "kafka://a/"])

@@ -29,6 +29,7 @@ from eventkit.health.findings import Finding, Kind, Listener, Reading
 from eventkit.projection.builds import Build, builds_of, check_build, live_build
 from eventkit.projection.checkpoints import Checkpoints
 from eventkit.projection.dead_letters_table import DeadLetter, copy_as_discarded, find_letters
+from eventkit.projection.kept_values import Kept, scratch_models
 from eventkit.projection.origin import other_log
 from eventkit.projection.partition import Partition
 from eventkit.projection.projection import Projection, filter_of, has_effects_alone, tables_of
@@ -99,7 +100,7 @@ class ReadModelVerifier:
         try:
             with (
                 TemporaryDirectory(prefix="eventkit-verify-") as folder,
-                ReadModels(f"sqlite:///{Path(folder, 'rebuilt.db')}") as scratch,
+                scratch_models(Path(folder, "rebuilt.db"), self._models.dialect) as scratch,
             ):
                 self._compare_with(scratch)
         except _Unlike as reason:
@@ -237,13 +238,19 @@ class ReadModelVerifier:
         )
 
     def _problems(self, live: Connection, rebuilt: Connection, table: Table) -> Iterator[str]:
+        kept = Kept(table, live.dialect, rebuilt.dialect)
         try:
-            yield from _differences(live, rebuilt, table)
+            yield from _differences(live, rebuilt, table, kept)
         except _NO_SUCH_VALUE as error:
             raise RebuildNeeded(
                 self._projection.name,
                 f"its table {table.fullname!r} holds a value that its column cannot have: {error}",
             ) from error
+        for name in sorted(kept.coarse):
+            self._listener.remark(
+                f"the read model {self._projection.name}: numbers of {table.fullname}.{name} "
+                "beyond 15 digits, which a file of SQLite does not keep"
+            )
 
     def _tell_damage(self, problem: str) -> None:
         name = self._projection.name
@@ -279,12 +286,12 @@ def _event_of(letter: DeadLetter) -> str:
     return f"{letter.event_type}, {letter.aggregate_id} version {letter.aggregate_version}"
 
 
-def _differences(live: Connection, rebuilt: Connection, table: Table) -> Iterator[str]:
+def _differences(live: Connection, rebuilt: Connection, table: Table, kept: Kept) -> Iterator[str]:
     """In words, each row in which the two differ."""
     key = [column.name for column in table.primary_key]
     if not key:
         raise _Unlike(f"the rows of {table.fullname} have no key by which to compare them")
-    ours, theirs = (_rows(connection, table, key) for connection in (live, rebuilt))
+    ours, theirs = (_rows(connection, table, key, kept) for connection in (live, rebuilt))
     one, two = next(ours, None), next(theirs, None)
     while one is not None or two is not None:
         at, other_at = _key(one, key), _key(two, key)
@@ -295,19 +302,20 @@ def _differences(live: Connection, rebuilt: Connection, table: Table) -> Iterato
             yield f"{_named(two, key)} is missing, and in a rebuild"
             two = next(theirs, None)
         else:
-            unlike = [name for name in one if one[name] != two[name]]
+            unlike = [name for name in one if not kept.alike(name, one[name], two[name])]
             if unlike:
                 yield f"{_named(one, key)}: {_values(one, two, unlike)}"
             one, two = next(ours, None), next(theirs, None)
 
 
-def _rows(connection: Connection, table: Table, key: list[str]) -> Iterator[Row]:
+def _rows(connection: Connection, table: Table, key: list[str], kept: Kept) -> Iterator[Row]:
     """All rows in the order of their keys, which is the same in all databases."""
-    found = select(table).order_by(*(_ordered(connection, table.c[name]) for name in key))
+    columns = [kept.read(column) for column in table.columns]
+    found = select(*columns).order_by(*(_ordered(connection, table.c[name]) for name in key))
     before = None
     with connection.execution_options(yield_per=_AT_ONCE).execute(found) as rows:
         for row in rows.mappings():
-            plain = {name: _plain(value) for name, value in row.items()}
+            plain = {name: _plain(kept.fitted(name, value)) for name, value in row.items()}
             at = _key(plain, key)
             with suppress(TypeError):
                 if before is None or at is None or before < at:

@@ -21,10 +21,10 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchTableError
 from sqlalchemy.schema import DropTable
 
-from eventkit.errors import RebuildNeeded, TableTaken
+from eventkit.errors import ReadModelError, RebuildNeeded, TableTaken
 from eventkit.projection.definition import Definition, definition_of, difference, missing
 from eventkit.projection.metadata import METADATA
 from eventkit.projection.projection import Projection
@@ -51,6 +51,8 @@ _ADDED = {
     "newest": "INTEGER NOT NULL DEFAULT 0",
 }
 """Columns that databases of eventkit 0.1 lack: there, each build is live under its own names."""
+_DEPENDED_ON = "2BP01"
+"""PostgreSQL's code for what cannot be dropped, as something else depends on it."""
 _FORMER_INDEX = "eventkit_dead_letters_place"
 """It refused an event of another log at the place of one that is parked."""
 
@@ -240,12 +242,44 @@ def change_build(connection: Connection, name: str, version: int, **values: Any)
 
 
 def remove_build(connection: Connection, name: str, build: Build) -> None:
-    """Drop the tables of a build, and forget it."""
+    """Drop the tables of a build, and forget it.
+
+    Raises:
+        ReadModelError: something that is no part of it depends on a table.
+    """
     note_newest(connection, name, next_number(builds_of(connection, name)) - 1)
     for full in reversed(list(build.physical.values())):
-        connection.execute(DropTable(plain_table(full), if_exists=True))
+        try:
+            connection.execute(DropTable(plain_table(full), if_exists=True))
+        except DBAPIError as error:
+            dependents = _dependents(connection, full, error)
+            if dependents is None:
+                raise
+            raise ReadModelError(
+                f"projection {name}: its table {full!r} cannot be dropped, as something that is no "
+                f"part of the projection depends on it: {dependents}. Nothing was changed. Read "
+                "models are made anew by dropping their tables: drop what depends on this one "
+                "first, and run again."
+            ) from error
     row = (_BUILDS.c.name == name) & (_BUILDS.c.version == build.version)
     connection.execute(delete(_BUILDS).where(row))
+
+
+def _dependents(connection: Connection, full: str, error: DBAPIError) -> str | None:
+    """What kept a table from being dropped; None where that was something else."""
+    if getattr(error.orig, "sqlstate", None) == _DEPENDED_ON:
+        told = getattr(error.orig, "diag", None)
+        return str(getattr(told, "message_detail", None) or error.orig).replace("\n", "; ")
+    if connection.dialect.name != "sqlite" or not isinstance(error, IntegrityError):
+        return None
+    inspector = inspect(connection)
+    found = [
+        f"foreign key ({', '.join(key['constrained_columns'])}) of table {table}"
+        for table in inspector.get_table_names()
+        for key in inspector.get_foreign_keys(table)
+        if table != full and key["referred_table"].lower() == full.lower()
+    ]
+    return ", ".join(found) or None
 
 
 def plain_table(full: str) -> Table:

@@ -1,9 +1,10 @@
 """Building a read model again, whole or after an interruption."""
 
 import pytest
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, text
 
 from eventkit import RecordedEvent
+from eventkit.errors import ReadModelError
 from eventkit.projection import Progress, ReadModels, Runner, Transaction, worker
 from eventkit.sqlite import SqliteStore
 from tests.projection.accounts import Balances, Deposited, actual, expected, fill
@@ -13,6 +14,28 @@ from tests.projection.accounts import Balances, Deposited, actual, expected, fil
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "_FIRST", 20)
     monkeypatch.setattr(worker, "_LARGEST", 20)
+
+
+def test_a_table_that_others_refer_to_is_not_made_anew_and_they_are_named(
+    store: SqliteStore, models: ReadModels
+) -> None:
+    fill(store, accounts=20)
+    runner = Runner(Balances(), store, models)
+    runner.run()
+    with models.writing() as connection:
+        key = "account VARCHAR REFERENCES accounts (account)"
+        connection.execute(text(f"CREATE TABLE remarks ({key})"))
+        connection.execute(text("INSERT INTO remarks VALUES ('account-3')"))
+    with pytest.raises(ReadModelError, match="table 'accounts' cannot be dropped") as refused:
+        runner.rebuild()
+    assert "table remarks" in str(refused.value)
+    assert "account" in str(refused.value).partition("depends on it: ")[2]
+    assert "drop what depends on this one first, and run again" in str(refused.value)
+    assert actual(models) == expected(store)
+    with models.writing() as connection:
+        connection.execute(text("DROP TABLE remarks"))
+    runner.rebuild()
+    assert actual(models) == expected(store)
 
 
 class Interrupted(Balances):

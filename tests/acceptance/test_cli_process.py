@@ -162,6 +162,7 @@ def test_a_terminal_without_our_characters_is_no_reason_to_fail(cli: Cli) -> Non
 
 INTERRUPTED = """
 import signal, sys, eventkit
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal
 class Interrupt:
     def find_spec(self, name, *_):
         if name == "typer":

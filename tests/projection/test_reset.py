@@ -134,8 +134,11 @@ def test_a_version_beside_is_reset_in_its_own_tables(
 def test_a_reset_that_is_killed_goes_on_with_the_next_run(
     store: SqliteStore, models: ReadModels, models_url: str, tmp_path: Path
 ) -> None:
+    def again() -> SqliteStore:
+        return SqliteStore(tmp_path / "events.db", types=store.types)
+
     def reset_and_die() -> None:
-        with SqliteStore(tmp_path / "events.db") as events, ReadModels(models_url) as own:
+        with again() as events, ReadModels(models_url) as own:
             Runner(Balances(), events, own).reset(
                 at(90), lambda now: os.kill(os.getpid(), signal.SIGKILL) if now.done else None
             )
@@ -143,7 +146,7 @@ def test_a_reset_that_is_killed_goes_on_with_the_next_run(
     models.close()
     store.close()  # a forked process cannot open the file of its parent
     assert in_a_process(reset_and_die) == -9
-    with SqliteStore(tmp_path / "events.db") as again:
-        assert actual(models) == expected(again, 20)
-        Runner(Balances(), again, models).run()
-        assert actual(models) == expected(again)
+    with again() as events:
+        assert actual(models) == expected(events, 20)
+        Runner(Balances(), events, models).run()
+        assert actual(models) == expected(events)

@@ -55,6 +55,15 @@ def test_a_second_signal_does_not_wait() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def as_in_a_terminal() -> Iterator[None]:
+    """Ctrl-C as Python handles it, also where the tests run in the background, which ignores it."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("as_in_a_terminal")
 def test_ctrl_c_among_imports_waits_for_their_end() -> None:
     done: list[str] = []
 
@@ -69,6 +78,7 @@ def test_ctrl_c_among_imports_waits_for_their_end() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("as_in_a_terminal")
 def test_an_import_that_fails_says_so_whatever_signals_came() -> None:
     def imports() -> None:
         with ending_silently():

@@ -1,5 +1,6 @@
 """A broker run from Kafka's jars, in a Java process of this machine."""
 
+import os
 import signal
 import subprocess
 import time
@@ -94,6 +95,9 @@ class JarNode:
     def pause(self) -> None:
         if self._process:
             self._process.send_signal(signal.SIGSTOP)
+            # It goes on for some milliseconds; what it still answers would be taken for awake.
+            if hasattr(os, "waitid"):  # not on every macOS
+                os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         if self._process:

@@ -7,10 +7,7 @@ from pathlib import Path
 
 from eventkit.errors import StoreError, StoreUnavailable
 from eventkit.kafka.indexfile import connect_index
-from eventkit.sqlite.failures import translated
-
-_Number = tuple[int, int]
-"""Device and inode."""
+from eventkit.sqlite.filenumber import FileNumber, connect_to_same, number_at
 
 
 class SameFile:
@@ -38,7 +35,7 @@ class SameFile:
         self._path = path.absolute()  # the process may change its folder
         self._timeout = timeout
         self._held: sqlite3.Connection | None = None
-        self._number: _Number | None = None
+        self._number: FileNumber | None = None
         self.is_lost = False
 
     def hold(self) -> sqlite3.Connection | None:
@@ -50,7 +47,7 @@ class SameFile:
             StoreError: it cannot be opened.
         """
         self.close()
-        self._number, self.is_lost = self._look(), False
+        self._number, self.is_lost = number_at(self._path, self._number), False
         if self._number is None:
             return None
         try:
@@ -68,20 +65,9 @@ class SameFile:
             StoreUnavailable: the file is not there any more.
             StoreError: it cannot be opened.
         """
-        self.check()
-        try:
-            connection = connect_index(self._path, timeout=self._timeout)
-        except StoreError:
-            self.check()
-            raise
-        try:
-            with translated(str(self._where)):
-                connection.execute("PRAGMA user_version").fetchone()
-            self.check()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return connect_to_same(
+            lambda: connect_index(self._path, timeout=self._timeout), self.check, str(self._where)
+        )
 
     def check(self) -> None:
         """Look whether the file is still there.
@@ -89,7 +75,7 @@ class SameFile:
         Raises:
             StoreUnavailable: it is not, or another one is.
         """
-        self.is_lost = self.is_lost or self._look() != self._number
+        self.is_lost = self.is_lost or number_at(self._path, self._number) != self._number
         self.check_known()
 
     def check_known(self) -> None:
@@ -110,12 +96,3 @@ class SameFile:
         if self._held is not None:
             self._held.close()
             self._held = None
-
-    def _look(self) -> _Number | None:
-        try:
-            found = self._path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError:
-            return self._number  # nobody knows
-        return found.st_dev, found.st_ino

@@ -7,15 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-from eventkit.errors import StoreError, StoreUnavailable
+from eventkit.errors import StoreUnavailable
 from eventkit.sqlite.failures import translated
+from eventkit.sqlite.filenumber import FileNumber, connect_to_same, number_at
 from eventkit.sqlite.schema import connect_file
 
 _BETWEEN_LOOKS = 0.1
 """Seconds for which one look answers those who read, or are about to write: it costs a call."""
-
-_Number = tuple[int, int]
-"""Device and inode."""
 
 
 class OpenedFile:
@@ -48,7 +46,7 @@ class OpenedFile:
         self._path = path
         self._where = where
         self._timeout = timeout
-        self._number: _Number | None = None
+        self._number: FileNumber | None = None
         self._next_look = 0.0
         self._is_lost = False
 
@@ -67,8 +65,7 @@ class OpenedFile:
                 f"{log.name} to begin a new store without them."
             )
         self._number = self._look()
-        with translated(self._where):
-            return connect_file(self._path, timeout=self._timeout)
+        return self._connect(create=True)
 
     def settle(self) -> None:
         """From now on it is the file of the first connection, which has asked its first question.
@@ -87,21 +84,7 @@ class OpenedFile:
             StoreUnavailable: the file is not there any more.
             StoreError: it cannot be opened.
         """
-        self.check_now()
-        try:
-            with translated(self._where):
-                connection = connect_file(self._path, timeout=self._timeout, create=False)
-        except StoreError:
-            self.check_now()
-            raise
-        try:
-            with translated(self._where):
-                connection.execute("PRAGMA user_version").fetchone()
-            self.check_now()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return connect_to_same(self._connect, self.check_now, self._where)
 
     def check(self) -> None:
         """See that the file is in its place, as the last look told or a new one does.
@@ -141,14 +124,12 @@ class OpenedFile:
             "store again"
         )
 
-    def _look(self) -> _Number | None:
-        try:
-            found = self._path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError:
-            return self._number  # nobody knows
-        return found.st_dev, found.st_ino
+    def _look(self) -> FileNumber | None:
+        return number_at(self._path, self._number)
+
+    def _connect(self, *, create: bool = False) -> sqlite3.Connection:
+        with translated(self._where):
+            return connect_file(self._path, timeout=self._timeout, create=create)
 
 
 def _is_there(path: Path) -> bool:

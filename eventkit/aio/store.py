@@ -164,9 +164,8 @@ class EventStore:
         seconds = 30.0 if timeout is None else timeout
         deadline = loop.time() + seconds
         pause = _FIRST_LOOK
-        while error := await self.run(
-            partial(_not_there, self._store, position)
-        ):  # keeps no thread
+        look = partial(_not_there, self._store, position)
+        while error := await self.run(look):  # keeps no thread
             if loop.time() >= deadline:
                 text = f"{position} was not read within {seconds:g} s"
                 raise StoreUnavailable(text, retryable=True) from error

@@ -7,9 +7,10 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-_File = tuple[int, int]
+from eventkit.errors import StoreUnavailable
+from eventkit.sqlite.filenumber import FileNumber, number_at
 
-_inherited: set[_File] = set()
+_inherited: set[FileNumber] = set()
 
 ADVICE = (
     "was open in the process that this one was forked from, and SQLite loses what is written to a "
@@ -34,12 +35,17 @@ def is_inherited(path: Path) -> bool:
     It stays so for as long as the child lives: a daemon closes the descriptors that it inherited,
     and SQLite's notes, which go by the number of the file, know nothing of it.
     """
-    if not _inherited:
-        return False
-    with suppress(OSError):
-        found = path.stat()
-        return (found.st_dev, found.st_ino) in _inherited
-    return False
+    return bool(_inherited) and number_at(path, None) in _inherited
+
+
+def refuse_inherited(path: Path) -> None:
+    """See that a file was not inherited.
+
+    Raises:
+        StoreUnavailable: it was, see `is_inherited`; says how to go on.
+    """
+    if is_inherited(path):
+        raise StoreUnavailable(f"{path} {ADVICE}")
 
 
 def _note_inherited() -> None:

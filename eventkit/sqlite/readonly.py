@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from eventkit.errors import StoreUnavailable
 from eventkit.sqlite.failures import translated
-from eventkit.sqlite.forked import ADVICE, is_inherited
+from eventkit.sqlite.forked import refuse_inherited
 
 _TIMEOUT = 10.0
 
@@ -24,8 +24,7 @@ def open_readonly(path: Path) -> sqlite3.Connection:
     """
     if not path.exists():
         raise StoreUnavailable(f"there is no file {path}")
-    if is_inherited(path):
-        raise StoreUnavailable(f"{path} {ADVICE}")
+    refuse_inherited(path)
     with translated(str(path)):
         connection = sqlite3.connect(
             f"file:{quote(os.fsencode(path))}?mode=ro",

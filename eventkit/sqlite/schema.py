@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from eventkit.errors import NotAnEventStore, StoreCorrupted, StoreUnavailable
 from eventkit.sqlite.failures import translated
-from eventkit.sqlite.forked import ADVICE, is_inherited
+from eventkit.sqlite.forked import refuse_inherited
 
 APPLICATION_ID = 0x45564B54
 """`EVKT` in the file's header: https://www.sqlite.org/fileformat2.html, section 1.3.15."""
@@ -84,8 +84,8 @@ def connect_file(path: Path | None, *, timeout: float, create: bool = True) -> s
             f"eventkit needs SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer; this Python "
             f"brings {sqlite3.sqlite_version}. Use a newer Python."
         )
-    if path is not None and is_inherited(path):
-        raise StoreUnavailable(f"{path} {ADVICE}")
+    if path is not None:
+        refuse_inherited(path)
     connection = sqlite3.connect(
         ":memory:" if path is None else path if create else _existing(path),
         uri=not create,

@@ -94,7 +94,7 @@ class TestRivals:
             rival = left_open(topic, "task-2")
             before = time.monotonic()
             done = desk.append_all(pair(desk, 0))
-            assert time.monotonic() - before < 5  # 3 s, and a busy machine
+            assert time.monotonic() - before < 8  # 3 s are usual, 10 s its time-out
             del rival
         assert versions(assert_sound(topic, done)) == {"task-1": [1], "task-2": [1]}
 

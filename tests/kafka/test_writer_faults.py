@@ -44,7 +44,7 @@ def left_open(topic: Topic, aggregate_id: str, event_id: uuid.UUID | None = None
     return producer
 
 
-def test_the_transaction_of_a_dead_writer_is_ended_within_three_seconds(
+def test_the_transaction_of_a_dead_writer_is_ended_before_its_time_out(
     kafka_address: str,
 ) -> None:
     topic = new_topic(kafka_address)
@@ -52,7 +52,7 @@ def test_the_transaction_of_a_dead_writer_is_ended_within_three_seconds(
         producer = left_open(topic, "task-1")
         before = time.monotonic()
         done = [desk.append("task-1", 0), desk.append("task-2", 0)]
-        assert time.monotonic() - before < 4  # 3 s, and a busy machine
+        assert time.monotonic() - before < 8  # 3 s are usual, 10 s its time-out
         del producer
     assert versions(assert_sound(topic, done)) == {"task-1": [1], "task-2": [1]}
 

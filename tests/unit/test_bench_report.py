@@ -250,7 +250,7 @@ def test_a_failing_caller_ends_the_others() -> None:
     began = time.monotonic()
     with pytest.raises(ValueError, match="no"):
         threads(4, 40_000, call)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # to the end they would take 100 s
 
 
 def run(steps: Iterable[Step], folder: Path) -> Record:

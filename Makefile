@@ -52,8 +52,8 @@ bench: $(VENV)/.dev ## measure all figures, half an hour, with a report in .benc
 bench-quick: $(VENV)/.dev ## the same with few events, in three minutes
 	@$(BIN)/python -m tests.benchmarks --quick
 
-torture: $(VENV)/.dev ## see that the rig finds planted bugs; then kill, freeze and cut everything (MINUTES=60 SEED=7)
-	@$(BIN)/python -m pytest -m torture tests/torture
+torture: $(VENV)/.dev ## run the slow tests; then kill, freeze and cut everything (MINUTES=60 SEED=7)
+	@$(BIN)/python -m pytest -m torture
 	@set -e; for brokers in $(if $(filter file,$(origin BROKERS)),1 3,$(BROKERS)); do \
 	    $(BIN)/python -m tests.torture --minutes $(MINUTES) --brokers $$brokers $(if $(SEED),--seed $(SEED)); \
 	done

@@ -88,6 +88,7 @@ def test_a_frozen_broker_is_silent_until_it_goes_on(broker: Cluster) -> None:
     assert read(kafka, topic) == ["a"]
 
 
+@pytest.mark.torture
 def test_three_brokers_go_on_when_one_is_killed(three_brokers: Cluster) -> None:
     kafka = at(three_brokers.bootstrap)
     topic = new_topic(kafka, replicas=3)
@@ -98,6 +99,7 @@ def test_three_brokers_go_on_when_one_is_killed(three_brokers: Cluster) -> None:
     assert read(kafka, topic) == ["before", "after"]
 
 
+@pytest.mark.torture
 def test_healing_brings_every_broker_back(three_brokers: Cluster) -> None:
     three_brokers.kill(2)
     three_brokers.heal()

@@ -158,6 +158,7 @@ def freeze_between_writes(worker: subprocess.Popen[str], log: Log) -> None:
     until(frozen_between_writes)
 
 
+@pytest.mark.torture
 def test_whatever_dies_or_freezes_each_event_counts_once(breakable: Log, broker: Cluster) -> None:
     log = breakable
     fill(log.store, ACCOUNTS, rounds=20)

@@ -6,7 +6,10 @@ import pytest
 
 from tests.torture.rig import Plan, run
 
-pytestmark = pytest.mark.usefixtures("kafka_address")  # no Kafka here: said as everywhere else
+pytestmark = [
+    pytest.mark.torture,
+    pytest.mark.usefixtures("kafka_address"),  # no Kafka here: said as everywhere else
+]
 
 
 @pytest.mark.timeout(300)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tools.broker.cluster import FULL_SPEED, Cluster, Wanted
 from tools.broker.errors import BrokerError
-from tools.broker.from_jars import start_from_jars
-from tools.broker.jars import CACHE, Jars, resolve
+from tools.broker.from_jars import prepare, start_from_jars
+from tools.broker.jars import CACHE, Jars
 
 WATCH_SECONDS = 1
 
@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
 def run(options: argparse.Namespace) -> None:
     """Start the brokers and stay until Ctrl-C."""
     print("looking for Kafka's jars (Maven brings 44 MB the first time) ...", flush=True)
-    jars = resolve()
+    jars = prepare()
     folder: Path = options.data or CACHE / f"brokers-{options.brokers}"
     wanted = Wanted(
         brokers=options.brokers,

@@ -3,10 +3,20 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+from tools.broker.class_archive import with_archive
 from tools.broker.cluster import Cluster, Wanted, cluster_id_of, security_of
 from tools.broker.jar_node import JarNode
 from tools.broker.jars import Jars, resolve
 from tools.broker.ports import LOOPBACK
+
+
+def prepare() -> Jars:
+    """Return Kafka's jars and the archive of their classes, brought and made if they are not there.
+
+    Raises:
+        BrokerError: Java or Maven is missing, or Maven could not bring the jars.
+    """
+    return with_archive(resolve())
 
 
 def start_from_jars(
@@ -19,7 +29,7 @@ def start_from_jars(
     Raises:
         BrokerError: Java or Maven is missing, a port is in use, or a broker does not come up.
     """
-    wanted, jars = wanted or Wanted(), jars or resolve()
+    wanted, jars = wanted or Wanted(), jars or prepare()
     folder.mkdir(parents=True, exist_ok=True)
     security = security_of(wanted, [LOOPBACK], folder)
     with ExitStack() as undo:

@@ -24,16 +24,18 @@ INSTALL = "apt install default-jre-headless maven"
 
 
 class Jars(NamedTuple):
-    """Kafka's jars and the Java that runs them."""
+    """Kafka's jars and the Java that runs them, which takes loaded classes from an archive."""
 
     java: str
     folder: Path
     version: str
+    archive: Path | None = None
 
     def command(self, main: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:
         """Return the command that runs the class `main` with the Java `options`."""
         log = f"-Dlog4j2.configurationFile={(HERE / 'log4j2.properties').as_uri()}"
-        return [self.java, *options, log, "-cp", f"{self.folder}/*", main, *arguments]
+        classes = [] if self.archive is None else [f"-XX:SharedArchiveFile={self.archive}"]
+        return [self.java, *options, *classes, log, "-cp", f"{self.folder}/*", main, *arguments]
 
 
 def kafka_version() -> str:
@@ -46,13 +48,18 @@ def kafka_version() -> str:
 
 def java_version(java: str) -> int | None:
     """Return the feature version of the program `java`, such as 17; None where it does not run."""
+    found = re.search(r'version "(?:1\.)?(\d+)', version_text(java))
+    return int(found[1]) if found else None
+
+
+def version_text(java: str) -> str:
+    """Return what the program `java` says of its version; nothing where it does not run."""
     try:
         command = [java, "-version"]
         done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr)
-    return int(found[1]) if found else None
+        return ""
+    return done.stderr
 
 
 def find_java() -> str | None:
@@ -92,14 +99,14 @@ def resolve() -> Jars:
         raise BrokerError(f"Kafka's jars cannot run here: {problem}. On Debian: {INSTALL}")
     folder = jar_folder()
     CACHE.mkdir(exist_ok=True)
-    with _locked(CACHE / "lock"):
+    with locked(CACHE / "lock"):
         if not folder.exists():
             _bring(folder)
     return Jars(java, folder, kafka_version())
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`: two runs that start at once bring the jars once."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

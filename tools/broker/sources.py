@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from tools.broker.cluster import Cluster, Wanted
 from tools.broker.errors import NoBrokerHere
-from tools.broker.from_jars import start_from_jars
-from tools.broker.jars import INSTALL, kafka_version, obstacle, resolve
+from tools.broker.from_jars import prepare, start_from_jars
+from tools.broker.jars import INSTALL, kafka_version, obstacle
 
 
 class Source(NamedTuple):
@@ -38,7 +38,7 @@ def choose() -> Source:
         return Source(name, from_docker.pull, from_docker.start_from_docker)
     problem = obstacle()
     if problem is None:
-        return Source(f"Kafka {kafka_version()} from its jars", resolve, start_from_jars)
+        return Source(f"Kafka {kafka_version()} from its jars", prepare, start_from_jars)
     raise NoBrokerHere(
         f"No Kafka can be started here: no Docker engine answers, and there is {problem}. "
         f"On Debian or Ubuntu: {INSTALL}"

@@ -30,6 +30,7 @@ from confluent_kafka import (
 from eventkit.errors import KafkaUnavailable, NotAnEventStore
 from eventkit.kafka.failures import failure
 from eventkit.kafka.gate import FORMAT, TopicRecord
+from eventkit.kafka.offmain import off_main
 from eventkit.kafka.settings import KafkaSettings
 
 _TOPIC = "topic:"
@@ -91,6 +92,11 @@ class Registry:
         Raises:
             KafkaUnavailable: no answer in time, or not for this user.
         """
+        off_main(lambda: self._put(key, text))
+        with self._lock:
+            self._texts[key] = text
+
+    def _put(self, key: str, text: str) -> None:
         errors: list[KafkaError | None] = []
         producer = self._settings.opened(Producer, self._settings.producer(None) | _TWICE_IS_FINE)
         try:
@@ -106,8 +112,6 @@ class Registry:
             raise self._late("written")
         if errors[0] is not None:
             raise failure(errors[0], f"writing {self._topic}", self._settings)
-        with self._lock:
-            self._texts[key] = text
 
     def topic(self, name: str) -> TopicRecord | None:
         """What is recorded of a topic of events, as of the last `refresh`.

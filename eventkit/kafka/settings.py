@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from confluent_kafka import KafkaError, KafkaException
 
 from eventkit.errors import InvalidSetting
+from eventkit.kafka.offmain import off_main
 from eventkit.masking import HIDDEN_NAMES, without
 
 Setting = str | int | float | bool | Callable[..., object] | logging.Logger
@@ -165,7 +166,7 @@ class KafkaSettings:
             InvalidSetting: librdkafka does not take a setting.
         """
         try:
-            return client(settings)
+            return off_main(lambda: client(settings))
         except (KafkaException, TypeError, ValueError) as error:
             # The cause stays out: it might show what must not be shown.
             raise InvalidSetting(self.masked(_text_of(error))) from None

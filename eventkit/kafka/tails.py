@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from eventkit.errors import StoreCorrupted
 from eventkit.kafka.failures import check_readable
 from eventkit.kafka.index import Partition
+from eventkit.kafka.offmain import off_main
 
 log = logging.getLogger("eventkit.kafka")
 
@@ -40,7 +41,7 @@ class Tail(ABC):
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._on_failure = on_failure
-        self._consumer = Consumer(dict(settings))
+        self._consumer = off_main(lambda: Consumer(dict(settings)))
         self._consumer.assign(
             [TopicPartition(topic, part, offset) for (topic, part), offset in offsets.items()]
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 
 from eventkit.codec import AvroCodec, AvroSchema
@@ -25,6 +25,10 @@ _INSERT = {
     rows: f"INSERT INTO events ({','.join(COLUMNS)}) VALUES {','.join([_ROW] * rows)}"  # noqa: S608 - constants
     for rows in (1 << power for power in range(_MOST_ROWS.bit_length()))
 }
+_HEAD = """
+SELECT coalesce((SELECT max(position) FROM events), 0),
+       coalesce((SELECT max(version) FROM events WHERE aggregate_id = ?), 0)
+"""
 _HEADS = """
 SELECT coalesce((SELECT max(position) FROM events), 0),
        json_group_object(value, coalesce(
@@ -186,8 +190,12 @@ class Writer:
             )
         return parameters
 
-    def _heads(self, aggregate_ids: Iterable[str]) -> tuple[int, dict[str, int]]:
+    def _heads(self, aggregate_ids: Collection[str]) -> tuple[int, dict[str, int]]:
         """The last position, and the version of each aggregate."""
+        if len(aggregate_ids) == 1:  # a lone caller need not pay for JSON
+            (only,) = aggregate_ids
+            position, version = self._connection.execute(_HEAD, (only,)).fetchone()
+            return position, {only: version}
         asked = json.dumps(list(aggregate_ids))
         position, heads = self._connection.execute(_HEADS, (asked,)).fetchone()
         return position, json.loads(heads)

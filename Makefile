@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 # The event log of `make demo`; where it is missing, a sample of the same shape is made.
 LOG ?= ../shared/data/permits.jsonl
 
-# How many processes `make test` shares the tests among; each has brokers of its own.
-WORKERS ?= 2
+# How many processes `make test` shares the tests among; each has brokers of its own, and waits for
+# them half of its time: one more than there are cores keeps two cores busy.
+WORKERS ?= 3
 
 # How many brokers `make broker` runs: 1 or 3. `make torture` takes the one, then the three.
 BROKERS ?= 1
@@ -38,7 +39,7 @@ demo: $(VENV)/.runtime ## import an event log, load aggregates, rebuild a read m
 	fi; \
 	$(BIN)/eventkit --app projections.permits --store sqlite:///.demo/events.db demo "$$log"
 
-test: $(VENV)/.dev ## run all tests
+test: $(VENV)/.dev ## run all tests but those that take long
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 lint: $(VENV)/.dev ## check style, format and types

@@ -76,7 +76,7 @@ class DirectStore(Reads):
         self._timeout, self._prefix = timeout, prefix
         self._types = EventTypes(ALL_EVENT_TYPES) if types is None else types
         self._process = os.getpid()
-        self._closed = False
+        self._closed = self._released = False
         self._lock = threading.Lock()
         self._calls = Calls(f"the event store {self._where}")
         self._indexed: KafkaStore | None = None
@@ -166,14 +166,15 @@ class DirectStore(Reads):
     def close(self) -> None:
         """Finish the appends that were accepted, and let go of everything; again does nothing.
 
-        In a signal handler that interrupts an append, it is closed when that ends.
+        In a signal handler that interrupts an append, it is closed when that ends. One that an
+        interrupt ended before it was done is finished by the next.
         """
         if self._process == os.getpid():  # else all there is belongs to the one that opened it
             self._calls.run_or_leave(self._close)
 
     def _close(self) -> None:
         with self._lock:
-            if self._closed:
+            if self._released:
                 return
             if self._indexed is not None:
                 self._indexed.close()
@@ -181,6 +182,7 @@ class DirectStore(Reads):
             self._closed = True
             for pool in self._pools:
                 pool.close()
+            self._released = True
 
     def __enter__(self) -> Self:
         return self

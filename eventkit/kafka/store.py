@@ -103,7 +103,8 @@ class KafkaStore(ReadsLog, Subscribes):
         self._timeout = timeout
         self._types = EventTypes(ALL_EVENT_TYPES) if types is None else types
         self._process = os.getpid()
-        self._closed, self._closing = False, threading.Lock()
+        self._closed = self._released = False
+        self._closing = threading.Lock()
         self._calls = Calls(f"the event store {self._where}")
         self._names = Names(prefix)
         cluster = Cluster(self._settings)
@@ -249,14 +250,15 @@ class KafkaStore(ReadsLog, Subscribes):
     def close(self) -> None:
         """Finish the appends that were accepted, and let go of everything; again does nothing.
 
-        In a signal handler that interrupts an append, it is closed when that ends.
+        In a signal handler that interrupts an append, it is closed when that ends. One that an
+        interrupt ended before it was done is finished by the next.
         """
         if self._process == os.getpid():  # else all there is belongs to the one that opened it
             self._calls.run_or_leave(self._close)
 
     def _close(self) -> None:
         with self._closing:
-            if self._closed:
+            if self._released:
                 return
             self._writer.close()  # refuses appends from here on; those it has still read the index
             self._snapshots.drain()
@@ -271,6 +273,7 @@ class KafkaStore(ReadsLog, Subscribes):
             self._log.close()
             if self._folder is not None:
                 self._folder.remove()
+            self._released = True
 
     def __enter__(self) -> Self:
         return self

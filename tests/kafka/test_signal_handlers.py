@@ -7,8 +7,10 @@ from time import sleep
 
 import pytest
 
+from eventkit.kafka.direct import DirectStore
 from eventkit.kafka.names import Names
 from eventkit.kafka.store import KafkaStore
+from tests.contract.domain import moves
 from tests.kafka.clients import SECONDS
 from tests.unit.source import ROOT
 
@@ -57,3 +59,27 @@ def test_a_handler_that_closes_the_store_ends_the_process(
         with KafkaStore(kafka_address, prefix=names.prefix) as store:
             version = len(store.get_events("parcel-1"))
         assert version >= max(map(int, said.split()), default=0)
+
+
+def test_a_close_that_an_interrupt_ended_is_finished_by_the_next(
+    kafka_address: str, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outer = DirectStore(kafka_address, prefix=names.prefix)
+    outer.append("parcel-1", moves("x"))
+    store = outer._indexed
+    assert store is not None
+    file, threads = store._path, [store._following._thread, store._proposals._thread]
+    with monkeypatch.context() as patch:
+        patch.setattr(store._helper, "close", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            outer.close()
+    assert file.exists()
+    outer.close()
+    assert not file.exists()
+    assert not any(thread.is_alive() for thread in threads)
+    outer.close()
+
+
+def interrupted() -> None:
+    """What a call does that Ctrl-C ends."""
+    raise KeyboardInterrupt

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
-from confluent_kafka import Message
+from confluent_kafka import Message, TopicPartition
 
 from eventkit.errors import StoreCorrupted, StoreError
 from eventkit.ids import MAX_AGGREGATE_ID
 from eventkit.kafka.heads import KnownHeads
+from eventkit.kafka.holding import Holding
 from eventkit.kafka.index import Partition
 from eventkit.kafka.indexfile import IndexWriter, add_row
 from eventkit.kafka.inflight import InFlight
@@ -23,6 +25,8 @@ log = logging.getLogger("eventkit.kafka")
 
 _LARGE = 1_000
 """Records in a batch that another thread writes; fewer are written sooner without it."""
+_SECONDS = 10.0
+"""For what is known already; nobody is asked."""
 _PAUSE = 0.5
 """Seconds before the index is tried again after the disk failed."""
 
@@ -93,6 +97,10 @@ class CommittedTail(Tail):
             part: PartitionRule(home, known.versions.__getitem__, progress[part])
             for part, home in homes.items()
         }
+        self._holding = {
+            part: Holding(progress[part].decided, index.base(part), partial(self._end_of, part))
+            for part in homes
+        }
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"{name} writes")
         self._written: Future[None] | None = None
         self.rejected = 0
@@ -113,38 +121,52 @@ class CommittedTail(Tail):
         batch = _Batch()
         if messages:
             self._load_heads(messages.values())
-        for partition, some in messages.items():
-            self._judge_all(partition, some, batch)
-        for partition in {*messages, *ends}:
-            batch.progress[partition] = self._progress(partition, ends.get(partition, 0))
+        for partition in {**messages, **ends}:
+            self._judge_all(partition, messages.get(partition, []), ends.get(partition, 0), batch)
         self._wait_until_written()
         if batch.messages >= _LARGE:
             self._written = self._pool.submit(self._write, batch)
         else:
             self._write(batch)
 
-    def _judge_all(self, partition: Partition, some: list[Message], batch: _Batch) -> None:
+    def _judge_all(
+        self, partition: Partition, some: list[Message], end: int, batch: _Batch
+    ) -> None:
         """Apply the rule; records of our own are kept where somebody waits for them.
 
         An append is in flight before it is committed, so that its records are not met before.
         """
-        rule, versions, base = (
-            self._rules[partition],
-            self._known.versions,
-            self._index.base(partition),
-        )
-        feed, rows, ours = rule.feed, batch.rows, self._in_flight.writer_id
+        rule, holding = self._rules[partition], self._holding[partition]
+        versions, base = self._known.versions, self._index.base(partition)
+        rows: list[object] = []
+        accepted: list[LogRecord] = []
+        feed, ours = rule.feed, self._in_flight.writer_id
         awaited = bool(self._in_flight)
         batch.messages += len(some)
         some.reverse()
         while some:
-            for record in feed(read_message(some.pop())):
+            append = feed(read_message(some.pop()))
+            for record in append:
                 add_row(rows, base, record)
                 versions[record.aggregate_id] = record.version
                 if awaited and record.writer == ours:
-                    batch.accepted.append((partition, record))
+                    accepted.append(record)
+            if len(append) > 1:
+                holding.note(append)
         rule.heads_stored()
-        batch.rejected += [(partition, it) for it in rule.take_rejected()]
+        rejected = rule.take_rejected()
+        resume, decided = rule.progress
+        begun = [frame[0].offset for frame in rule.open_frames()]
+        held = holding.sort(begun, max(decided, end), rows, accepted, rejected)
+        batch.rows += rows
+        batch.accepted += [(partition, it) for it in accepted]
+        batch.rejected += [(partition, it) for it in rejected]
+        batch.progress[partition] = (
+            # How far the rule has come, and the markers after the last record with it.
+            Progress(max(resume, end) if resume == decided else resume, max(decided, end))
+            if held is None
+            else Progress(min(resume, held), held)
+        )
 
     def _load_heads(self, messages: Iterable[Sequence[Message]]) -> None:
         """Know the heads of all aggregates of a batch by one query; keep those that were known.
@@ -156,6 +178,8 @@ class CommittedTail(Tail):
         if known.is_full:
             self._wait_until_written()
             known.forget()
+            for holding in self._holding.values():
+                known.versions.update(holding.heads())
         keys = {it.key() or b"" for some in messages for it in some}
         unknown = known.unknown(
             [it.decode(errors="replace") for it in keys if len(it) <= MAX_AGGREGATE_ID]
@@ -163,10 +187,11 @@ class CommittedTail(Tail):
         if unknown:
             known.versions.update(self._index.heads(unknown))
 
-    def _progress(self, partition: Partition, end: int) -> Progress:
-        """How far the rule has come, and the markers after the last record with it."""
-        resume, decided = self._rules[partition].progress
-        return Progress(max(resume, end) if resume == decided else resume, max(decided, end))
+    def _end_of(self, partition: Partition) -> int:
+        """The end of the log, as it was when what was read last was fetched, or later."""
+        place = TopicPartition(*partition)
+        _, end = self._consumer.get_watermark_offsets(place, timeout=_SECONDS, cached=True)
+        return int(end)
 
     def _wait_until_written(self) -> None:
         written, self._written = self._written, None

@@ -155,17 +155,14 @@ class CommittedTail(Tail):
                 holding.note(append)
         rule.heads_stored()
         rejected = rule.take_rejected()
-        resume, decided = rule.progress
+        progress = rule.progress.up_to(end)
         begun = [frame[0].offset for frame in rule.open_frames()]
-        held = holding.sort(begun, max(decided, end), rows, accepted, rejected)
+        held = holding.sort(begun, progress.decided, rows, accepted, rejected)
         batch.rows += rows
         batch.accepted += [(partition, it) for it in accepted]
         batch.rejected += [(partition, it) for it in rejected]
         batch.progress[partition] = (
-            # How far the rule has come, and the markers after the last record with it.
-            Progress(max(resume, end) if resume == decided else resume, max(decided, end))
-            if held is None
-            else Progress(min(resume, held), held)
+            progress if held is None else Progress(min(progress.resume, held), held)
         )
 
     def _load_heads(self, messages: Iterable[Sequence[Message]]) -> None:

@@ -76,7 +76,10 @@ class Holding:
         rows[:0], self._rows = self._rows, []
         accepted[:0], self._accepted = self._accepted, []
         rejected[:0], self._rejected = self._rejected, []
-        cut = self._cut(open_frames, read_to)
+        # What was rejected is not torn apart either: who goes on from here tells of it as a whole.
+        of_rejected = [(it.records[0].offset, it.records[-1].offset) for it in rejected]
+        spans = self._spans + [it for it in of_rejected if it[0] >= self._shown]
+        cut = self._cut(open_frames, read_to, spans)
         if cut is None:
             self._spans.clear()
             self._shown = max(self._shown, read_to)
@@ -95,7 +98,9 @@ class Holding:
         rejected[:] = [it for it in rejected if it.records[-1].offset < cut]
         return cut
 
-    def _cut(self, open_frames: Iterable[int], read_to: int) -> int | None:
+    def _cut(
+        self, open_frames: Iterable[int], read_to: int, spans: Sequence[tuple[int, int]]
+    ) -> int | None:
         frames = list(open_frames)
         if not frames:
             self._ends.clear()
@@ -105,7 +110,7 @@ class Holding:
         if not awaited:
             return None
         cut = min(awaited)
-        while spans := [it for it, last in self._spans if it < cut <= last]:
-            cut = min(spans)
+        while across := [it for it, last in spans if it < cut <= last]:
+            cut = min(across)
         # What was torn, and is whole after all, would have to be shown in part: show it, and all.
         return cut if cut >= self._shown else None

@@ -68,6 +68,11 @@ class Progress(NamedTuple):
     resume: int = 0
     decided: int = 0
 
+    def up_to(self, end: int) -> Progress:
+        """This, where nothing but markers stands between the last record and an offset."""
+        resume = max(self.resume, end) if self.resume == self.decided else self.resume
+        return Progress(resume, max(self.decided, end))
+
 
 _START = Progress()
 

@@ -135,11 +135,7 @@ class Scan:
                     rule.take_rejected()  # of others nothing is known
                 heads.update(accepted)
                 rule.heads_stored()
-                resume, decided = rule.progress
-                progress = Progress(
-                    max(resume, read_to) if resume == decided else resume, max(decided, read_to)
-                )
-                yield Batch(partition, accepted, progress)
+                yield Batch(partition, accepted, rule.progress.up_to(read_to))
 
     def _messages(
         self, consumer: Consumer, partition: Partition, start: int, end: int

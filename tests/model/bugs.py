@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException
 
 from eventkit.events import Position
 from eventkit.kafka import committed
+from eventkit.kafka.holding import Holding
 from eventkit.kafka.inflight import InFlight, Waiting, finish
 from eventkit.kafka.reading import LogRecord
 from eventkit.kafka.rule import PartitionRule
@@ -144,6 +145,7 @@ BUGS = {
     "earlier attempts are not asked for": Bug(
         [(Earlier, "undecided", _none), (Earlier, "of", _none)], frozenset({"refused"})
     ),
+    "no event is held back": Bug([(Holding, "_cut", _do_not_wait)], frozenset({"behind"})),
     "taken back twice": Bug([(Doubt, "resolve", _take_back_twice)], frozenset({"twice", "untidy"})),
     "appends without ids of their own": Bug(
         [(Transactions, "propose", _propose_without_ids)], frozenset({"stuck"})

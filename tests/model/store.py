@@ -12,7 +12,7 @@ from typing import Any
 from eventkit.events import Position
 from eventkit.kafka.following import Following
 from eventkit.kafka.heads import KnownHeads
-from eventkit.kafka.index import IndexReader, Partition, Partitions
+from eventkit.kafka.index import OFFSET_BITS, IndexReader, Partition, Partitions
 from eventkit.kafka.indexfile import LogId, add_partitions, make_tables
 from eventkit.kafka.inflight import InFlight
 from eventkit.kafka.murmur2 import partition_for
@@ -22,6 +22,7 @@ from eventkit.kafka.view import View
 from eventkit.kafka.writing.helping import Helper
 from eventkit.kafka.writing.writer import Writer
 from eventkit.sqlite.retries import Known
+from eventkit.sqlite.rows import COLUMNS
 from tests.model.broker import Broker
 from tests.model.kafka import Site
 from tests.model.scheduler import Choices, Condition, Event, Process, Scheduler, replace
@@ -31,6 +32,7 @@ PARTITIONS = 2
 HOMES: dict[Partition, Home] = {
     (TOPIC, part): Home(CATEGORY, part, PARTITIONS) for part in range(PARTITIONS)
 }
+_OFFSET = (1 << OFFSET_BITS) - 1
 _LOG = LogId("model", {TOPIC: "model"})
 
 
@@ -78,8 +80,9 @@ class _Connection:
     Between two changes, answers are kept: watchers ask the same again and again.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, behind: Callable[[str], None]) -> None:
         self._connection = connection
+        self._behind = behind
         self._answers: dict[Any, _Answer] = {}
         self._version = -1
         self.executemany = connection.executemany
@@ -96,6 +99,8 @@ class _Connection:
         if not statement.lstrip().startswith("SELECT"):
             if statement == "ROLLBACK":
                 self._answers.clear()
+            if statement.startswith("INSERT INTO events"):
+                self._look_behind(values)
             return self._connection.execute(statement, values)
         version = self._connection.total_changes
         if version != self._version:
@@ -108,16 +113,29 @@ class _Connection:
             self._answers[key] = found
         return found
 
+    def _look_behind(self, values: Sequence[Any]) -> None:
+        """Events come where no subscription has been: before `decided` it does not look back."""
+        shown = dict(self._connection.execute("SELECT number, decided FROM partitions"))
+        for position in values[:: len(COLUMNS)]:
+            number, offset = position >> OFFSET_BITS, position & _OFFSET
+            if offset < shown[number]:
+                self._behind(f"{number - 1}/{offset}, though all before {shown[number]} was shown")
+
     def close(self) -> None:
         pass
 
 
 class Host:
-    """What the stores of one machine share: an index, and the lock of who follows."""
+    """What the stores of one machine share: an index, and the lock of who follows.
 
-    def __init__(self, name: str) -> None:
+    Parameters:
+        name: for who reads of it.
+        behind: told of an event that appears where a subscription has been.
+    """
+
+    def __init__(self, name: str, behind: Callable[[str], None]) -> None:
         self.name = name
-        self.connection: Any = _Connection(_empty_index(name))
+        self.connection: Any = _Connection(_empty_index(name), behind)
         self.holder: Process | None = None
         self.beaten_at = 0.0
 

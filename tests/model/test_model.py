@@ -27,6 +27,7 @@ BEGIN = {
     "no wait for markers of an abort": 440,
     "taken back twice": 50,
     "appends without ids of their own": 20,
+    "no event is held back": 0,
 }
 IN_AN_OUTAGE = {"earlier attempts are not asked for": 100}
 

@@ -85,7 +85,7 @@ class World:
 
     def _set_up(self) -> None:
         shape = self.choices.next()
-        hosts = [Host("one"), Host("other")]
+        hosts = [Host("one", self._is_behind), Host("other", self._is_behind)]
         for number in range(2 + shape % 2):
             host = hosts[0] if shape & 4 else hosts[number % 2]
             self._open(f"{'ABC'[number]}", host)
@@ -102,6 +102,9 @@ class World:
     def _cannot_follow(self, store: Store, error: BaseException) -> None:
         if store.is_up:  # else it is killed, and that is how a tail ends
             self.truth.found.append(Violation("crash", f"{store.name} cannot follow: {error}"))
+
+    def _is_behind(self, what: str) -> None:
+        self.truth.found.append(Violation("behind", f"an event appears at {what}"))
 
     # Steps
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +55,11 @@ def java_version(java: str) -> int | None:
 
 def version_text(java: str) -> str:
     """Return what the program `java` says of its version; nothing where it does not run."""
+    return _version_text(shutil.which(java) or java)
+
+
+@cache
+def _version_text(java: str) -> str:
     try:
         command = [java, "-version"]
         done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=30)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import TypeVar
 
@@ -18,6 +20,10 @@ from eventkit.kafka.settings import KafkaSettings
 _T = TypeVar("_T")
 _POLL = 0.02
 """Seconds between two looks at an answer."""
+_ANSWER = 1.0
+"""Seconds in which a new client has to find a broker, to be taken for better than the old one."""
+_SILENT = {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._NOENT}  # noqa: SLF001
+"""What a client tells that no broker answers."""
 _PATIENCE = 2.0
 """Seconds after which a port that closes all connections is taken for one of another protocol."""
 
@@ -39,7 +45,24 @@ class Cluster:
         self.settings = settings
         self.timeout = timeout
         self._error: KafkaError | None = None
-        self.admin = settings.opened(AdminClient, settings.admin(error_cb=self._on_error))
+        self._renewing = threading.Lock()
+        self.admin = self._made()
+
+    def _made(self) -> AdminClient:
+        return self.settings.opened(AdminClient, self.settings.admin(error_cb=self._on_error))
+
+    def renewed(self, lost: AdminClient) -> AdminClient:
+        """The client to go on with after one that no broker answers: a new one, if one does that.
+
+        See `Lookout` for how a client comes to lose all brokers.
+        """
+        with self._renewing:
+            if self.admin is lost:
+                fresh = self._made()
+                with suppress(KafkaException):
+                    fresh.list_topics(timeout=_ANSWER)
+                    self.admin = fresh
+            return self.admin
 
     def describe(self, topics: Sequence[str]) -> dict[str, TopicState]:
         """Those of the topics that are there.
@@ -128,6 +151,8 @@ class Cluster:
             except KafkaException as error:
                 answer: KafkaError = error.args[0]
                 if answer.code() != without:
+                    if answer.code() in _SILENT:
+                        self.renewed(self.admin)
                     raise failure(
                         self._better(answer), f"{doing} ({name})", self.settings
                     ) from error

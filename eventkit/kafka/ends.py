@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from time import monotonic, sleep
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -26,6 +25,8 @@ _PASSING = {
 }
 """While a partition gets a leader, after it was made or its broker died."""
 _PAUSE = 0.02  # seconds
+_LEARN = 2.0
+"""Seconds for learning who leads."""
 
 
 class Ends:
@@ -33,11 +34,19 @@ class Ends:
 
     Parameters:
         admin: the connection to the brokers.
+        renewed: makes another one, if this one has lost all brokers; see `Cluster.renewed`.
         timeout: seconds that the brokers may take.
     """
 
-    def __init__(self, admin: AdminClient, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        admin: AdminClient,
+        renewed: Callable[[AdminClient], AdminClient] | None = None,
+        *,
+        timeout: float = 10.0,
+    ) -> None:
         self._admin = admin
+        self._renewed = renewed
         self._timeout = timeout
 
     def __call__(self, partitions: Iterable[Partition], *, committed: bool) -> dict[Partition, int]:
@@ -54,7 +63,8 @@ class Ends:
             try:
                 return self._ask(asked, committed=committed) if asked else {}
             except (KafkaException, TimeoutError) as error:
-                passing = isinstance(error, KafkaException) and error.args[0].code() in _PASSING
+                silent = isinstance(error, TimeoutError)
+                passing = silent or error.args[0].code() in _PASSING
                 if not passing or monotonic() > deadline:
                     why = str(error) or "no answer in time"
                     raise StoreUnavailable(
@@ -66,18 +76,24 @@ class Ends:
 
     def _learn_leaders(self) -> None:
         """Have librdkafka ask who leads: by itself it keeps to what it knew, for ever."""
-        with suppress(KafkaException):
-            self._admin.list_topics(timeout=self._timeout)
+        try:
+            self._admin.list_topics(timeout=min(_LEARN, self._timeout))
+        except KafkaException:
+            if self._renewed is not None:
+                self._admin = self._renewed(self._admin)
 
     def _ask(self, partitions: Iterable[Partition], *, committed: bool) -> dict[Partition, int]:
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+        step = min(
+            self._timeout, max(_LEARN, self._timeout / 3)
+        )  # another client can be asked then
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         answers = self._admin.list_offsets(
             {TopicPartition(*partition): latest for partition in partitions},
             isolation_level=level,
-            request_timeout=self._timeout,
+            request_timeout=step,
         )
         return {
-            (place.topic, place.partition): answer.result(self._timeout).offset
+            (place.topic, place.partition): answer.result(step).offset
             for place, answer in answers.items()
         }

@@ -43,6 +43,7 @@ from eventkit.errors import CategoryAdded, GroupTaken, StoreClosed, StoreUnavail
 from eventkit.kafka.failures import failure, is_hopeless
 from eventkit.kafka.growth import Growth
 from eventkit.kafka.index import Partition
+from eventkit.kafka.lookout import Lookout
 from eventkit.kafka.neighbours import Neighbours
 from eventkit.kafka.settings import KafkaSettings
 
@@ -158,11 +159,13 @@ class Group:
         try:
             if self._neighbours is not None:
                 self._neighbours.check_before(lambda: self._closing)
-            consumer = self._settings.opened(Consumer, self._member)
-            try:
-                self._stay(consumer)
-            finally:
-                consumer.close()  # calls `_on_revoke`
+            consumer: Consumer | None = self._made()
+            while consumer is not None:
+                try:
+                    fresh = self._stay(consumer)
+                finally:
+                    consumer.close()  # calls `_on_revoke`
+                consumer = fresh
         except BaseException as error:  # noqa: BLE001 - told to the worker
             with self._changed:
                 self._failure = self._failure or error
@@ -170,7 +173,12 @@ class Group:
             if self._neighbours is not None:
                 self._neighbours.close()
 
-    def _stay(self, consumer: Consumer) -> None:
+    def _made(self) -> Consumer:
+        return self._settings.opened(Consumer, self._member)
+
+    def _stay(self, consumer: Consumer) -> Consumer | None:
+        """Be a member until this is closed, or the consumer is lost; returns another one then."""
+        lookout = Lookout(next(iter(self._topics), ""), f"consumer group {self._name}")
         if self._topics:  # none of them may be there yet
             consumer.subscribe(
                 self._topics,
@@ -190,6 +198,10 @@ class Group:
             if monotonic() >= next_commit:
                 self._commit(consumer)
                 next_commit = monotonic() + _COMMIT
+            fresh = lookout.replacement(consumer, self._made) if self._topics else None
+            if fresh is not None:
+                return fresh
+        return None
 
     def _judge(self, message: Message) -> None:
         error = message.error()

@@ -91,6 +91,7 @@ class ProposalTail(Tail):
 
     def _leave(self, partition: Partition) -> None:
         self._consumer.incremental_unassign(_places([partition]))
+        del self._read_to[partition]
         self._left.add(partition)
         self._ends.pop(partition, None)
 
@@ -103,6 +104,7 @@ class ProposalTail(Tail):
             return
         place.offset = self._view.seen(partition)
         self._consumer.incremental_assign([place])
+        self._read_to[partition] = place.offset
         self._left.discard(partition)
         self._ends[partition] = end
 

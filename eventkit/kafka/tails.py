@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from eventkit.errors import StoreCorrupted
 from eventkit.kafka.failures import check_readable
 from eventkit.kafka.index import Partition
+from eventkit.kafka.lookout import Lookout
 from eventkit.kafka.offmain import off_main
 
 log = logging.getLogger("eventkit.kafka")
@@ -41,10 +42,11 @@ class Tail(ABC):
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._on_failure = on_failure
-        self._consumer = off_main(lambda: Consumer(dict(settings)))
-        self._consumer.assign(
-            [TopicPartition(topic, part, offset) for (topic, part), offset in offsets.items()]
-        )
+        self._settings = settings
+        self._read_to = dict(offsets)
+        """Of the partitions that are read."""
+        self._lookout = Lookout(next(iter(offsets), ("", 0))[0], name)
+        self._consumer = self._assigned()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -69,15 +71,28 @@ class Tail(ABC):
         Raises:
             StoreError: the log cannot be read any further.
         """
-        poll, consume = self._consumer.poll, self._consumer.consume
         while not self._stop.is_set():
             # `consume(n, timeout)` waits for n messages or the whole timeout: the first one is
             # awaited alone, the others are taken if they are there.
-            first = poll(_POLL)
+            first = self._consumer.poll(_POLL)
             if first is None:
                 self._idle()
+                self._see_brokers()
             else:
-                self._take([first, *consume(_MOST, 0)])
+                self._take([first, *self._consumer.consume(_MOST, 0)])
+
+    def _assigned(self) -> Consumer:
+        """A consumer that begins where this tail is."""
+        consumer = off_main(lambda: Consumer(dict(self._settings)))
+        consumer.assign([TopicPartition(*it, offset) for it, offset in self._read_to.items()])
+        return consumer
+
+    def _see_brokers(self) -> None:
+        """Go on with a new consumer where this one will never read anything again."""
+        fresh = self._lookout.replacement(self._consumer, self._assigned)
+        if fresh is not None:
+            lost, self._consumer = self._consumer, fresh
+            lost.close()
 
     def _work(self) -> None:
         try:
@@ -102,6 +117,8 @@ class Tail(ABC):
             else:
                 _judge(error, partition)
         messages.clear()  # who reads a message can let go of it
+        for partition, some in found.items():
+            self._read_to[partition] = (some[-1].offset() or 0) + 1
         self._read(found, ends)
 
     def _idle(self) -> None:  # noqa: B027 - most tails have nothing to do then

@@ -197,6 +197,9 @@ class Consumer:
     def close(self) -> None:
         pass
 
+    def list_topics(self, topic: str, timeout: float) -> None:
+        pass
+
     def offsets_for_times(
         self, places: Iterable[TopicPartition], timeout: float
     ) -> list[TopicPartition]:

@@ -13,6 +13,7 @@ from typing import Any
 from eventkit.errors import StoreUnavailable
 from eventkit.events import Position
 from eventkit.kafka import indexfile
+from eventkit.kafka.holding import Holding
 from eventkit.kafka.index import Partition
 from eventkit.kafka.indexfile import IndexWriter
 from eventkit.kafka.inflight import InFlight, Waiting, finish
@@ -166,6 +167,15 @@ def _index_apart() -> None:
     _put(IndexWriter, apply)
 
 
+def _holds_nothing_back() -> None:
+    """Readers are shown what comes between the records of an append before it is whole."""
+
+    def _cut(_: Holding, *_frames: object) -> None:
+        return None
+
+    _put(Holding, _cut)
+
+
 def _checkpoint_before() -> None:
     """A projection's checkpoint is committed before the rows."""
 
@@ -219,6 +229,7 @@ BUGS: dict[str, Callable[[], None]] = {
     "no-look-up": _no_look_up,
     "error-is-refusal": _error_is_refusal,
     "index-apart": _index_apart,
+    "holds-nothing-back": _holds_nothing_back,
     "checkpoint-before": _checkpoint_before,
     "checkpoint-after": _checkpoint_after,
 }

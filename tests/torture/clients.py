@@ -39,15 +39,18 @@ class Client(Process):
         name: of the client.
         index: the name of its index file; clients with the same one share it.
         setting: of the run.
+        apart: whether each of its records goes in a batch of its own, so that records of others
+            come between those of an append.
     """
 
-    def __init__(self, name: str, index: str, setting: Setting) -> None:
+    def __init__(self, name: str, index: str, setting: Setting, *, apart: bool) -> None:
         super().__init__(name, setting.folder, setting.index(index), setting.environment)
         self._setting = setting
+        self._url = f"{setting.url}&batch.num.messages=1" if apart else setting.url
 
     def command(self) -> list[str]:
         it = self._setting
-        arguments = [it.url, self.index, self.log, self.name, it.seed, it.callers]
+        arguments = [self._url, self.index, self.log, self.name, it.seed, it.callers]
         return ["tests.torture.client", *map(str, arguments)]
 
 

@@ -32,19 +32,21 @@ class Staff:
 
         The first two thirds of the clients share an index with each other, with every second
         worker and with the visitor. The other workers share one, and the other clients have their
-        own: so workers of one group have indexes that are not equally far.
+        own: so workers of one group have indexes that are not equally far. Every second client
+        writes the records of an append apart.
         """
         shared = max(2, clients * 2 // 3)
-        indexes = ["shared" if number % 2 == 0 else "workers" for number in range(workers)]
+        indexes_of_clients = ["shared" if it < shared else f"own{it}" for it in range(clients)]
+        indexes_of_workers = ["workers" if it % 2 else "shared" for it in range(workers)]
         urls = {"lite": f"sqlite:///{setting.folder}/models.db"} if workers else {}
         if workers and server is not None:
             urls["post"] = server.url
-        crews = [Crew(name, url, setting, indexes) for name, url in urls.items()]
+        crews = [Crew(name, url, setting, indexes_of_workers) for name, url in urls.items()]
         return cls(
             setting,
             [
-                Client(f"c{number}", "shared" if number < shared else f"own{number}", setting)
-                for number in range(clients)
+                Client(f"c{number}", index, setting, apart=number % 2 == 0)
+                for number, index in enumerate(indexes_of_clients)
             ],
             [Visitor("v0", "shared", setting, urls)] if urls else [],
             crews,

@@ -57,6 +57,7 @@ class SnapshotWriter:
         self._closing = threading.Event()
         self._until = 0.0
         self._producer: Producer | None = None
+        self._silent = False
         self.failed = 0
 
     def note_schema(self, schema: AvroSchema) -> None:
@@ -113,7 +114,8 @@ class SnapshotWriter:
         try:
             self._ensure_schemas(fingerprint_of(snapshot.state))
             topic, part = self._place(snapshot.aggregate_id)
-            if self._producer is None:
+            if self._producer is None or self._silent:
+                self._silent = False
                 settings = self._settings.producer(None) | _LIMITS
                 self._producer = self._settings.opened(Producer, settings)
             self._producer.produce(
@@ -133,6 +135,8 @@ class SnapshotWriter:
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:
+            # Kafka is away, or this producer has lost it for good, as `Lookout` tells.
+            self._silent |= error.code() == KafkaError._MSG_TIMED_OUT  # noqa: SLF001
             self._note(error.str())
 
     def _note(self, reason: str) -> None:

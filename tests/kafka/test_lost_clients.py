@@ -1,0 +1,146 @@
+"""Clients of librdkafka that find no broker any more, though Kafka is there."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+from confluent_kafka import Consumer, Message, Producer
+
+from eventkit.kafka import lookout
+from eventkit.kafka.cluster import Cluster
+from eventkit.kafka.ends import Ends
+from eventkit.kafka.group import Group
+from eventkit.kafka.index import Partition
+from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.store import KafkaStore
+from eventkit.kafka.tails import Tail
+from eventkit.kafka.topics import Topics
+from tests.contract.domain import moves
+from tests.kafka.clients import SECONDS, at, new_topic
+from tests.kafka.conftest import PARTITIONS
+from tools.broker.cluster import Cluster as Brokers
+
+NOWHERE = "127.0.0.1:1"
+FENCED = 14.0
+"""Seconds for which a broker is frozen: more than `broker.session.timeout.ms`, 9 s."""
+AWAKE = 20.0
+"""Seconds after which a client that lost the broker for good is replaced."""
+STORES = 6
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"_EVERY": 0.2, "_AGAIN": 0.1, "_PATIENCE": 0.3, "_ANSWER": 1.0}.items():
+        monkeypatch.setattr(lookout, name, seconds)
+
+
+class Reader(Tail):
+    """Keeps what it reads, and stops when it has as many as are asked for."""
+
+    def __init__(self, address: str, topic: str) -> None:
+        self.settings = {**at(address), "group.id": "test", "enable.partition.eof": True}
+        self.found: list[bytes | None] = []
+        self.wanted = 0
+        super().__init__("a reader", self.settings, {(topic, 0): 0}, print)
+
+    def _read(self, messages: Mapping[Partition, list[Message]], ends: object) -> None:  # noqa: ARG002
+        self.found += [it.value() for some in messages.values() for it in some]
+        if len(self.found) >= self.wanted:
+            self.stop()
+
+    def read_until(self, wanted: int) -> list[bytes | None]:
+        self.wanted = wanted
+        self._stop.clear()
+        self.run()
+        return self.found
+
+    def lose_brokers(self) -> Consumer:
+        """Go on with a consumer that finds none; new ones do."""
+        lost = Consumer({**self.settings, **at(NOWHERE)})
+        self._consumer.close()
+        self._consumer = lost
+        return lost
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.timeout(SECONDS)
+def test_a_tail_goes_on_where_it_was_with_a_new_consumer(kafka_address: str) -> None:
+    topic = new_topic(at(kafka_address))
+    producer = Producer(dict(at(kafka_address)))
+    tail = Reader(kafka_address, topic)
+    try:
+        for value in (b"1", b"2"):
+            producer.produce(topic, value)
+        producer.flush(SECONDS)
+        assert tail.read_until(2) == [b"1", b"2"]
+        lost = tail.lose_brokers()
+        producer.produce(topic, b"3")
+        producer.flush(SECONDS)
+        assert tail.read_until(3) == [b"1", b"2", b"3"]
+        assert tail._consumer is not lost
+    finally:
+        tail.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_member_joins_its_group_with_a_new_consumer(kafka_address: str) -> None:
+    topic = new_topic(at(kafka_address))
+    group = Group(KafkaSettings(NOWHERE), f"group-{topic}", [topic], lambda _partition, it: it + 1)
+    try:
+        sleep(0.5)
+        assert group.partitions() == frozenset()
+        group._settings = KafkaSettings(kafka_address)
+        group._member.update(at(kafka_address))
+        deadline = monotonic() + SECONDS
+        while group.partitions() != {(topic, 0)}:
+            assert monotonic() < deadline
+            sleep(0.05)
+    finally:
+        group.close()
+
+
+def test_the_end_of_the_log_is_asked_for_by_a_new_client(kafka_address: str) -> None:
+    topic = new_topic(at(kafka_address))
+    cluster = Cluster(KafkaSettings(NOWHERE))
+    lost = cluster.admin
+    cluster.settings = KafkaSettings(kafka_address)
+    first, second = (Ends(cluster.admin, cluster.renewed) for _ in range(2))
+    assert first([(topic, 0)], committed=True) == {(topic, 0): 0}
+    found = cluster.admin
+    assert found is not lost
+    assert second([(topic, 0)], committed=True) == {(topic, 0): 0}
+    assert cluster.admin is found
+
+
+def test_while_no_broker_answers_a_client_is_kept() -> None:
+    cluster = Cluster(KafkaSettings(NOWHERE))
+    lost = cluster.admin
+    assert cluster.renewed(lost) is lost
+
+
+@pytest.fixture
+def stores(broker: Brokers, tmp_path: Path) -> Iterator[list[KafkaStore]]:
+    Topics(Cluster(KafkaSettings(broker.bootstrap))).create("parcel", PARTITIONS, 1)
+    with ExitStack() as opened:
+        yield [
+            opened.enter_context(KafkaStore(broker.bootstrap, index=tmp_path / f"{number}.db"))
+            for number in range(STORES)
+        ]
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(200)
+def test_every_store_goes_on_after_the_only_broker_slept(
+    broker: Brokers, stores: list[KafkaStore]
+) -> None:
+    for store in stores:
+        store.append("parcel-1", moves("a"))
+    broker.pause(1)
+    sleep(FENCED)
+    broker.resume(1)
+    sleep(AWAKE)
+    heads = {it.append("parcel-1", moves("b")).version for it in stores}
+    assert heads == set(range(STORES + 1, 2 * STORES + 1))
+    assert all(len(it.get_events("parcel-1")) == 2 * STORES for it in stores)

@@ -1,0 +1,102 @@
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from eventkit.kafka import lookout
+from eventkit.kafka.lookout import Lookout
+
+OUTAGE = 60  # seconds
+
+
+@dataclass
+class Client:
+    """Finds a broker or does not."""
+
+    finds: Callable[[], bool]
+    asked: int = 0
+    is_closed: bool = False
+
+    def list_topics(self, topic: str, timeout: float) -> None:
+        assert (topic, timeout < 1) == ("parcel.events", True)
+        self.asked += 1
+        if not self.finds():
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(lookout, "monotonic", clock)
+    return clock
+
+
+def watched(clock: Clock, client: Client, fresh: Client, seconds: float) -> list[float]:
+    """Look at a client all the time; returns when another one was given in its place."""
+    it, began = Lookout("parcel.events", "a test"), clock.now
+    given = []
+    while clock.now < began + seconds:
+        if it.replacement(client, lambda: fresh) is not None:
+            given.append(clock.now - began)
+        clock.now += 0.1
+    return given
+
+
+def test_a_client_that_finds_brokers_is_asked_now_and_then(clock: Clock) -> None:
+    client = Client(lambda: True)
+    assert watched(clock, client, Client(lambda: True), 60) == []
+    assert 10 <= client.asked <= 12
+
+
+def test_one_that_finds_none_gives_way_to_one_that_does(clock: Clock) -> None:
+    fresh = Client(lambda: True)
+    given = watched(clock, Client(lambda: False), fresh, 12)
+    assert len(given) == 1
+    assert 9 < given[0] < 12
+    assert not fresh.is_closed
+
+
+def test_while_kafka_is_away_nobody_gives_way(clock: Clock) -> None:
+    fresh = Client(lambda: False)
+    assert watched(clock, Client(lambda: False), fresh, OUTAGE) == []
+    assert fresh.asked > 5
+    assert fresh.is_closed
+
+
+def test_who_finds_brokers_again_in_time_stays(clock: Clock) -> None:
+    client = Client(lambda: clock.now % 8 < 4)
+    assert watched(clock, client, Client(lambda: True), OUTAGE) == []
+
+
+def test_who_finds_brokers_as_soon_as_a_new_one_does_stays(clock: Clock) -> None:
+    def made() -> Client:
+        answers.append(True)
+        return Client(lambda: True)
+
+    answers: list[bool] = []
+    it, client = Lookout("parcel.events", "a test"), Client(lambda: bool(answers))
+    while not answers:
+        assert it.replacement(client, made) is None
+        clock.now += 0.1
+
+
+def test_where_no_client_can_be_made_the_old_one_stays(clock: Clock) -> None:
+    def fail() -> Client:
+        raise KafkaException(KafkaError(KafkaError._CRIT_SYS_RESOURCE))
+
+    it = Lookout("parcel.events", "a test")
+    for _ in range(100):
+        assert it.replacement(Client(lambda: False), fail) is None
+        clock.now += 0.3

@@ -141,6 +141,8 @@ def test_every_store_goes_on_after_the_only_broker_slept(
     sleep(FENCED)
     broker.resume(1)
     sleep(AWAKE)
-    heads = {it.append("parcel-1", moves("b")).version for it in stores}
-    assert heads == set(range(STORES + 1, 2 * STORES + 1))
-    assert all(len(it.get_events("parcel-1")) == 2 * STORES for it in stores)
+    done = [it.append("parcel-1", moves("b")) for it in stores]
+    assert [it.version for it in done] == list(range(STORES + 1, 2 * STORES + 1))
+    for store in stores:
+        store.wait(done[-1].position, SECONDS)
+        assert len(store.get_events("parcel-1")) == 2 * STORES

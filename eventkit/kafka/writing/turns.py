@@ -14,6 +14,9 @@ from eventkit.kafka.view import View
 
 _ACTIVE = 0.5  # seconds a rival counts after its last proposal
 _SHORTEST, _LONGEST = 0.003, 0.03  # seconds
+_PATIENCE = 0.25
+"""Seconds after which it is our turn, come what may: of many rivals one has always just proposed,
+and a turn that begins some time after the last of them would never come."""
 
 
 class Turns:
@@ -25,19 +28,20 @@ class Turns:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._went_at = 0.0
+        self._went_at = self._tried_at = 0.0
         self._slot = 0.006
         self._lost = 0
         self._jitter = 0.0
 
     def went(self, took: float) -> None:
         """We proposed and won; `took` seconds from the first record to the last one's offset."""
-        self._went_at = monotonic()
+        self._went_at = self._tried_at = monotonic()
         self._lost, self._jitter = 0, 0.0
         self._slot = min(max(0.8 * self._slot + 0.3 * took, _SHORTEST), _LONGEST)
 
     def lost(self) -> None:
         """We proposed and lost: somebody else thought that it was their turn as well."""
+        self._tried_at = monotonic()
         self._lost = min(self._lost + 1, 4)
         self._jitter = random.random() * self._lost * self._slot  # noqa: S311 - spreads rivals
 
@@ -45,4 +49,5 @@ class Turns:
         """When our turn begins (`time.monotonic`), as far as can be told now."""
         rivals = [at for at in self._view.writers.copy().values() if at > monotonic() - _ACTIVE]
         before_us = sum(1 for at in rivals if at < self._went_at)
-        return max(self._went_at, *rivals, 0.0) + before_us * self._slot + self._jitter
+        polite = max(self._went_at, *rivals, 0.0) + before_us * self._slot + self._jitter
+        return min(polite, self._tried_at + _PATIENCE)

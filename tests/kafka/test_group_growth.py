@@ -52,19 +52,19 @@ def test_a_worker_goes_on_with_a_category_that_is_made_while_it_runs(
     log.store.append("account-1", [Opened(owner="ann")])
     url = f"{log.url}&index={tmp_path}/index.db"
     models_url = f"sqlite:///{tmp_path}/read-models.db"
+    added = "the log has got more categories since the store was opened: depot"
     with Workers(url, models_url, tmp_path, app="tests.kafka.impatient") as workers:
         started = [workers.start("--follow", names=("openings", "open_depots")) for _ in range(2)]
+        until(lambda: all(workers.said(it).count("following kafka://") == 2 for it in started))
         until(lambda: found(log.models, Openings.opened) == ["account-1"])
         add(log, "depot")
         until(lambda: found(log.models, Openings.opened) == ["account-1", "depot-1"])
         until(lambda: found(log.models, OpenDepots.opened) == ["depot-1"])
         log.store.append("account-2", [Opened(owner="ann")])
         until(lambda: "account-2" in found(log.models, Openings.opened))
+        until(lambda: all(added in workers.said(it) for it in started))
+        until(lambda: all(workers.said(it).count("following kafka://") == 4 for it in started))
         assert workers.end(*started) == [0, 0]
-        for worker in started:
-            said = workers.said(worker)
-            assert "the log has got more categories since the store was opened: depot" in said
-            assert said.count("following kafka://") == 4
 
 
 def test_whoever_follows_from_python_is_told_and_a_category_it_does_not_read_is_nothing(

@@ -12,7 +12,7 @@ from typing import TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from eventkit.errors import KafkaUnavailable
+from eventkit.errors import EventkitError, KafkaUnavailable
 from eventkit.kafka.failures import failure, hangs_up, is_hopeless
 from eventkit.kafka.gate import TopicState
 from eventkit.kafka.settings import KafkaSettings
@@ -46,6 +46,7 @@ class Cluster:
         self.timeout = timeout
         self._error: KafkaError | None = None
         self._renewing = threading.Lock()
+        self._tried_at = 0.0
         self.admin = self._made()
 
     def _made(self) -> AdminClient:
@@ -54,14 +55,17 @@ class Cluster:
     def renewed(self, lost: AdminClient) -> AdminClient:
         """The client to go on with after one that no broker answers: a new one, if one does that.
 
-        See `Lookout` for how a client comes to lose all brokers.
+        See `Lookout` for how a client comes to lose all brokers. Of threads that ask at once, one
+        tries for all.
         """
+        asked_at = monotonic()
         with self._renewing:
-            if self.admin is lost:
-                fresh = self._made()
-                with suppress(KafkaException):
+            if self.admin is lost and self._tried_at <= asked_at:
+                with suppress(KafkaException, EventkitError):  # no more files can be had, no token
+                    fresh = self._made()
                     fresh.list_topics(timeout=_ANSWER)
-                    self.admin = fresh
+                    self.admin, self._error = fresh, None
+                self._tried_at = monotonic()
             return self.admin
 
     def describe(self, topics: Sequence[str]) -> dict[str, TopicState]:

@@ -89,7 +89,7 @@ class DirectStore(Reads):
         compacted = consumer | {"auto.offset.reset": "earliest"}
         self._pools = [Consumers(self._settings, it) for it in (consumer, compacted)]
         events, states = [Scan(it, self._check_usable, timeout=timeout) for it in self._pools]
-        ends = Ends(cluster.admin, cluster.renewed)
+        ends = Ends(cluster)
         writer = SnapshotWriter(self._settings, self._layout.snapshots_of, self._schemas.ensure)
         self._snapshots = DirectSnapshots(
             states, events, ends, self._layout, writer, self._check_usable

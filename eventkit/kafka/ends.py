@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from time import monotonic, sleep
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from eventkit.errors import StoreUnavailable
+from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.index import Partition
 
 _PASSING = {
@@ -27,27 +28,26 @@ _PASSING = {
 _PAUSE = 0.02  # seconds
 _LEARN = 2.0
 """Seconds for learning who leads."""
+_LEAST = 0.5
+"""Seconds that a question may take however late it is."""
 
 
 class Ends:
     """Asks for the ends of partitions.
 
+    After a question without an answer, the next one begins with who is there: a client that has
+    lost all brokers for good (see `Lookout`) may stay silent until any time-out, and tells in no
+    other way that another one is needed.
+
     Parameters:
-        admin: the connection to the brokers.
-        renewed: makes another one, if this one has lost all brokers; see `Cluster.renewed`.
+        cluster: to ask.
         timeout: seconds that the brokers may take.
     """
 
-    def __init__(
-        self,
-        admin: AdminClient,
-        renewed: Callable[[AdminClient], AdminClient] | None = None,
-        *,
-        timeout: float = 10.0,
-    ) -> None:
-        self._admin = admin
-        self._renewed = renewed
+    def __init__(self, cluster: Cluster, *, timeout: float = 10.0) -> None:
+        self._cluster = cluster
         self._timeout = timeout
+        self._is_answered = True
 
     def __call__(self, partitions: Iterable[Partition], *, committed: bool) -> dict[Partition, int]:
         """The offset after the last record, or, of what is `committed`, the last stable offset.
@@ -59,36 +59,44 @@ class Ends:
         """
         asked = list(partitions)
         deadline = monotonic() + self._timeout
-        while True:
+        while asked:
+            if not self._is_answered:
+                self._learn_leaders(deadline)
             try:
-                return self._ask(asked, committed=committed) if asked else {}
+                found = self._ask(asked, deadline, committed=committed)
             except (KafkaException, TimeoutError) as error:
+                self._is_answered = False
                 silent = isinstance(error, TimeoutError)
                 passing = silent or error.args[0].code() in _PASSING
-                if not passing or monotonic() > deadline:
+                if not passing or monotonic() + _PAUSE > deadline:
                     why = str(error) or "no answer in time"
                     raise StoreUnavailable(
                         f"Kafka does not tell where the log ends ({why}); is the broker up?",
                         retryable=True,
                     ) from error
-            sleep(_PAUSE)
-            self._learn_leaders()
+                sleep(_PAUSE)
+            else:
+                self._is_answered = True
+                return found
+        return {}
 
-    def _learn_leaders(self) -> None:
+    def _learn_leaders(self, deadline: float) -> None:
         """Have librdkafka ask who leads: by itself it keeps to what it knew, for ever."""
+        admin = self._cluster.admin
         try:
-            self._admin.list_topics(timeout=min(_LEARN, self._timeout))
+            admin.list_topics(timeout=_at_most(min(_LEARN, self._timeout / 4), deadline))
         except KafkaException:
-            if self._renewed is not None:
-                self._admin = self._renewed(self._admin)
+            self._cluster.renewed(admin)
 
-    def _ask(self, partitions: Iterable[Partition], *, committed: bool) -> dict[Partition, int]:
+    def _ask(
+        self, partitions: Iterable[Partition], deadline: float, *, committed: bool
+    ) -> dict[Partition, int]:
+        admin = self._cluster.admin  # kept: one that is let go of never answers
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        step = min(
-            self._timeout, max(_LEARN, self._timeout / 3)
-        )  # another client can be asked then
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        answers = self._admin.list_offsets(
+        # A third of the time: another client can be asked then.
+        step = _at_most(max(_LEARN, self._timeout / 3), deadline)
+        answers = admin.list_offsets(
             {TopicPartition(*partition): latest for partition in partitions},
             isolation_level=level,
             request_timeout=step,
@@ -97,3 +105,7 @@ class Ends:
             (place.topic, place.partition): answer.result(step).offset
             for place, answer in answers.items()
         }
+
+
+def _at_most(seconds: float, deadline: float) -> float:
+    return min(seconds, max(deadline - monotonic(), _LEAST))

@@ -32,7 +32,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from time import monotonic
 from typing import Any
 
@@ -178,30 +178,33 @@ class Group:
 
     def _stay(self, consumer: Consumer) -> Consumer | None:
         """Be a member until this is closed, or the consumer is lost; returns another one then."""
-        lookout = Lookout(next(iter(self._topics), ""), f"consumer group {self._name}")
-        if self._topics:  # none of them may be there yet
-            consumer.subscribe(
-                self._topics,
-                on_assign=self._on_assign,
-                on_revoke=self._on_revoke,
-                on_lost=self._on_lost,
-            )
-        next_commit = monotonic() + _COMMIT
-        while not self._closing and self._failure is None:
-            message = consumer.poll(_POLL)
-            if message is not None:
-                self._judge(message)
-            if self._neighbours is not None:
-                self._neighbours.check()
-            if self._growth is not None:
-                self._growth.check()
-            if monotonic() >= next_commit:
-                self._commit(consumer)
-                next_commit = monotonic() + _COMMIT
-            fresh = lookout.replacement(consumer, self._made) if self._topics else None
-            if fresh is not None:
-                return fresh
-        return None
+        topic = next(iter(self._topics), "")
+        fresh: Consumer | None = None
+        with closing(Lookout[Consumer](topic, f"consumer group {self._name}")) as lookout:
+            if self._topics and not self._closing:  # none of them may be there yet
+                self._join(consumer)
+            next_commit = monotonic() + _COMMIT
+            while fresh is None and not self._closing and self._failure is None:
+                message = consumer.poll(_POLL)
+                if message is not None:
+                    self._judge(message)
+                if self._neighbours is not None:
+                    self._neighbours.check()
+                if self._growth is not None:
+                    self._growth.check()
+                if monotonic() >= next_commit:
+                    self._commit(consumer)
+                    next_commit = monotonic() + _COMMIT
+                fresh = lookout.replacement(consumer, self._made) if self._topics else None
+        return fresh
+
+    def _join(self, consumer: Consumer) -> None:
+        consumer.subscribe(
+            self._topics,
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
 
     def _judge(self, message: Message) -> None:
         error = message.error()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock, Thread
 from time import monotonic
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from confluent_kafka import KafkaException
 
@@ -21,6 +23,8 @@ _PATIENCE = 5.0
 """Seconds without a broker after which a new client is tried; most come back by themselves."""
 _ANSWER = 0.5
 """Seconds that a broker may take: a thread that looks has other things to do."""
+_FIRST_ANSWER = 5.0
+"""Seconds that a broker may take for a new client, which has to log in before."""
 
 
 class _Client(Protocol):
@@ -34,8 +38,8 @@ class _Client(Protocol):
 _C = TypeVar("_C", bound=_Client)
 
 
-class Lookout:
-    """Looks now and then whether a consumer still knows a broker.
+class Lookout(Generic[_C]):
+    """Looks now and then whether a client still knows a broker.
 
     Since 2.10 librdkafka forgets brokers that are not in the answer to a metadata request. Where
     all are fenced, because the machine slept or the controllers were away for longer than
@@ -64,39 +68,99 @@ class Lookout:
         self._name = name
         self._next = monotonic() + _EVERY
         self._since: float | None = None
+        self._trial: _Trial[_C] | None = None
 
     def replacement(self, client: _C, make: Callable[[], _C]) -> _C | None:
         """A new client, if it is time to look, the old one knows no broker, and the new one does.
 
-        It takes a second and a half at most. The caller closes the client it does not go on with.
+        It takes half a second at most, for the new one is tried in a thread of its own. The caller
+        closes the client it does not go on with.
         """
         now = monotonic()
-        if now < self._next:
+        if self._trial is not None and self._trial.is_over:
+            trial, self._trial = self._trial, None
+            return self._accepted(trial, client)
+        if now < self._next or self._trial is not None:
             return None
-        if self._knows_brokers(client):
+        if _knows_brokers(client, self._topic, _ANSWER):
             self._next, self._since = now + _EVERY, None
             return None
         self._next = now + _AGAIN
         self._since = now if self._since is None else self._since
-        if now < self._since + _PATIENCE:
-            return None
-        self._since = None
-        return self._tried(client, make)
+        if now >= self._since + _PATIENCE:
+            with suppress(RuntimeError):  # no more threads can be had
+                self._trial = _Trial(make, self._topic)
+        return None
 
-    def _tried(self, client: _C, make: Callable[[], _C]) -> _C | None:
-        try:
-            fresh = make()
-        except (KafkaException, EventkitError):  # no more threads or files can be had
+    def close(self) -> None:
+        """Have a client that is being tried closed."""
+        trial, self._trial = self._trial, None
+        if trial is not None:
+            trial.give_up()
+
+    def _accepted(self, trial: _Trial[_C], client: _C) -> _C | None:
+        if _knows_brokers(client, self._topic, _ANSWER):  # Kafka is just back
+            self._since = None
+            trial.give_up()
             return None
-        if not self._knows_brokers(fresh) or self._knows_brokers(client):  # Kafka is just back
-            fresh.close()
-            return None
-        log.warning("%s: the client has lost all brokers, and is replaced", self._name)
+        fresh = trial.taken()
+        if fresh is not None:
+            self._since = None
+            log.warning("%s: the client has lost all brokers, and is replaced", self._name)
         return fresh
 
-    def _knows_brokers(self, client: _C) -> bool:
+
+class _Trial(Generic[_C]):
+    """Makes a client and has it find a broker, in a thread: with OAuth, it waits for a token first.
+
+    Whoever takes the client owns it; if that is nobody, the thread closes it when it is done.
+    """
+
+    def __init__(self, make: Callable[[], _C], topic: str) -> None:
+        self.is_over = False
+        self._make = make
+        self._topic = topic
+        self._lock = Lock()
+        self._is_wanted = True
+        self._found: _C | None = None
+        Thread(target=self._run, name="eventkit new client", daemon=True).start()
+
+    def taken(self) -> _C | None:
+        """The client, if it found a broker."""
+        with self._lock:
+            fresh, self._found, self._is_wanted = self._found, None, False
+            return fresh
+
+    def give_up(self) -> None:
+        """Let go of the client."""
+        fresh = self.taken()
+        if fresh is not None:
+            _close(fresh)
+
+    def _run(self) -> None:
+        fresh: _C | None = None
+        finds = False
         try:
-            client.list_topics(self._topic, timeout=_ANSWER)
-        except KafkaException:
-            return False
-        return True
+            fresh = self._make()
+            finds = _knows_brokers(fresh, self._topic, _FIRST_ANSWER)
+        except Exception as error:  # noqa: BLE001 - no more files can be had, or no token
+            log.debug("no new client could be tried: %s", error)
+        with self._lock:
+            if finds and self._is_wanted:
+                self._found, fresh = fresh, None
+        if fresh is not None:
+            _close(fresh)
+        self.is_over = True
+
+
+def _knows_brokers(client: _Client, topic: str, timeout: float) -> bool:
+    try:
+        client.list_topics(topic, timeout=timeout)
+    except KafkaException:
+        return False
+    return True
+
+
+def _close(client: _Client) -> None:
+    with suppress(KafkaException, EventkitError):  # the last words of one that is not used
+        client.close()

@@ -110,8 +110,8 @@ class KafkaStore(ReadsLog, Subscribes):
         cluster = Cluster(self._settings)
         self._topics = Topics(cluster, self._names)
         self._layout = layout_of(self._topics, self._names)
-        self._ends = Ends(cluster.admin, cluster.renewed)
-        self._soon = Ends(cluster.admin, cluster.renewed, timeout=_SOON)
+        self._ends = Ends(cluster)
+        self._soon = Ends(cluster, timeout=_SOON)
         self._checked: set[type[Event]] = set()
         self._folder = TemporaryFolder() if index is None else None
         self._path = self._folder.path / "index.db" if self._folder else Path(index or "")

@@ -45,8 +45,9 @@ class Tail(ABC):
         self._settings = settings
         self._read_to = dict(offsets)
         """Of the partitions that are read."""
-        self._lookout = Lookout(next(iter(offsets), ("", 0))[0], name)
-        self._consumer = self._assigned()
+        self._lookout = Lookout[Consumer](next(iter(offsets), ("", 0))[0], name)
+        self._consumer = off_main(self._made)
+        self._assign(self._consumer)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -63,6 +64,7 @@ class Tail(ABC):
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._lookout.close()
         self._consumer.close()
 
     def run(self) -> None:
@@ -81,16 +83,18 @@ class Tail(ABC):
             else:
                 self._take([first, *self._consumer.consume(_MOST, 0)])
 
-    def _assigned(self) -> Consumer:
-        """A consumer that begins where this tail is."""
-        consumer = off_main(lambda: Consumer(dict(self._settings)))
+    def _made(self) -> Consumer:
+        return Consumer(dict(self._settings))
+
+    def _assign(self, consumer: Consumer) -> None:
+        """Have a consumer begin where this tail is."""
         consumer.assign([TopicPartition(*it, offset) for it, offset in self._read_to.items()])
-        return consumer
 
     def _see_brokers(self) -> None:
         """Go on with a new consumer where this one will never read anything again."""
-        fresh = self._lookout.replacement(self._consumer, self._assigned)
+        fresh = self._lookout.replacement(self._consumer, self._made)
         if fresh is not None:
+            self._assign(fresh)
             lost, self._consumer = self._consumer, fresh
             lost.close()
 

@@ -61,7 +61,7 @@ def test_a_sound_log_gives_no_finding(url: str, kafka_address: str, tmp_path: Pa
 def ends(address: str, topic: str) -> list[int]:
     from eventkit.kafka.ends import Ends  # noqa: PLC0415
 
-    found = Ends(AdminClient(dict(at(address))))([(topic, 0), (topic, 1)], committed=False)
+    found = Ends(Cluster(KafkaSettings(address)))([(topic, 0), (topic, 1)], committed=False)
     return [found[topic, part] for part in (0, 1)]
 
 

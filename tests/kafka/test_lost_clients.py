@@ -1,22 +1,32 @@
 """Clients of librdkafka that find no broker any more, though Kafka is there."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 from time import monotonic, sleep
 
 import pytest
 from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka.admin import AdminClient
 
+from eventkit.errors import InvalidSetting, StoreUnavailable
 from eventkit.kafka import lookout
 from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.ends import Ends
 from eventkit.kafka.group import Group
 from eventkit.kafka.index import Partition
+from eventkit.kafka.rule import Progress
 from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.snapshots import writer as snapshot_writer
+from eventkit.kafka.snapshots.record import Place, Placed
+from eventkit.kafka.snapshots.writer import SnapshotWriter
 from eventkit.kafka.store import KafkaStore
 from eventkit.kafka.tails import Tail
 from eventkit.kafka.topics import Topics
+from eventkit.store import Snapshot
 from tests.contract.domain import moves
 from tests.kafka.clients import SECONDS, at, new_topic
 from tests.kafka.conftest import PARTITIONS
@@ -28,6 +38,7 @@ FENCED = 14.0
 AWAKE = 20.0
 """Seconds after which a client that lost the broker for good is replaced."""
 STORES = 6
+THREADS = 8
 
 
 @pytest.fixture
@@ -106,7 +117,7 @@ def test_the_end_of_the_log_is_asked_for_by_a_new_client(kafka_address: str) -> 
     cluster = Cluster(KafkaSettings(NOWHERE))
     lost = cluster.admin
     cluster.settings = KafkaSettings(kafka_address)
-    first, second = (Ends(cluster.admin, cluster.renewed) for _ in range(2))
+    first, second = (Ends(cluster) for _ in range(2))
     assert first([(topic, 0)], committed=True) == {(topic, 0): 0}
     found = cluster.admin
     assert found is not lost
@@ -114,10 +125,83 @@ def test_the_end_of_the_log_is_asked_for_by_a_new_client(kafka_address: str) -> 
     assert cluster.admin is found
 
 
+def test_who_has_little_time_asks_with_a_new_client_after_one_that_was_silent(
+    kafka_address: str,
+) -> None:
+    topic = new_topic(at(kafka_address))
+    cluster = Cluster(KafkaSettings(NOWHERE))
+    cluster.settings = KafkaSettings(kafka_address)
+    ends = Ends(cluster, timeout=2.0)
+    with pytest.raises(StoreUnavailable, match="where the log ends"):
+        ends([(topic, 0)], committed=True)
+    assert ends([(topic, 0)], committed=True) == {(topic, 0): 0}
+
+
 def test_while_no_broker_answers_a_client_is_kept() -> None:
     cluster = Cluster(KafkaSettings(NOWHERE))
     lost = cluster.admin
     assert cluster.renewed(lost) is lost
+
+
+def test_while_no_client_can_be_made_the_old_one_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> AdminClient:
+        raise InvalidSetting("no token")
+
+    cluster = Cluster(KafkaSettings(NOWHERE))
+    lost = cluster.admin
+    monkeypatch.setattr(cluster, "_made", fail)
+    assert cluster.renewed(lost) is lost
+
+
+def test_of_threads_that_lost_a_client_one_tries_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[AdminClient] = []
+    cluster = Cluster(KafkaSettings(NOWHERE))
+    lost = cluster.admin
+
+    def another() -> AdminClient:
+        made.append(AdminClient(dict(at(NOWHERE))))
+        return made[-1]
+
+    monkeypatch.setattr(cluster, "_made", another)
+    begin = Barrier(THREADS)
+
+    def renewed() -> AdminClient:
+        begin.wait(SECONDS)
+        return cluster.renewed(lost)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        found = [threads.submit(renewed) for _ in range(THREADS)]
+        assert [it.result(SECONDS) for it in found] == [lost] * THREADS
+    assert len(made) == 1
+
+
+def test_a_writer_of_snapshots_goes_on_with_a_new_producer(
+    kafka_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(snapshot_writer._LIMITS, "delivery.timeout.ms", 500)
+    for name, seconds in {"_EVERY": 0.2, "_AGAIN": 0.1, "_PATIENCE": 0.3}.items():
+        monkeypatch.setattr(lookout, name, seconds)
+    topic = new_topic(at(kafka_address))
+    place = Placed(
+        Snapshot("task-1", 1, b"\xc3\x01" + bytes(8), datetime.now(UTC), "fold"),
+        Place("id-1", 0, Progress(1, 1)),
+    )
+    writer = SnapshotWriter(KafkaSettings(NOWHERE), lambda _: (topic, 0), lambda _: None)
+    writer.put(place)
+    deadline = monotonic() + SECONDS
+    while not writer.failed:
+        assert monotonic() < deadline
+        sleep(0.05)
+    lost = writer._producer
+    writer._settings = KafkaSettings(kafka_address)
+    while writer._producer is lost:
+        assert monotonic() < deadline
+        sleep(0.05)
+    writer.put(place)
+    writer.close()
+    ends = Ends(Cluster(KafkaSettings(kafka_address)))
+    assert ends([(topic, 0)], committed=True) == {(topic, 0): 1}
+    assert writer.failed == 1
 
 
 @pytest.fixture

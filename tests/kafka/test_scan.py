@@ -43,7 +43,7 @@ class Reader:
         cluster = Cluster(settings)
         topics = Topics(cluster, names)
         self.layout = layout_of(topics, names)
-        self.ends = Ends(cluster.admin)
+        self.ends = Ends(cluster)
         self.consumers = Consumers(settings, settings.consumer("read_committed"))
         self.scan = Scan(self.consumers, lambda: None)
         self.log = KafkaLog(

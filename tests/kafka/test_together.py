@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from eventkit.errors import ConcurrencyError, OutcomeUnknown, StoreBusy
-from eventkit.kafka.ends import Ends
 from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Waiting
 from eventkit.kafka.records import framed, new_records, part_of_all
@@ -30,6 +28,7 @@ from tests.kafka.writer_kit import (
     assert_sound,
     assert_whole,
     consumer_settings,
+    ends_of,
     in_threads,
     new_topic,
     producer_settings,
@@ -396,7 +395,7 @@ class TestSweeping:
         (producer.commit_transaction if committed else producer.abort_transaction)(SECONDS)
         self.write(topic, producer, 1, writer_id)
         stuck = topic.partition_of(PAIR[1])[1]
-        ends = Ends(AdminClient({"bootstrap.servers": topic.address}))
+        ends = ends_of(topic)
         first = topic.partition_of(PAIR[0])
         reached(lambda: ends([first], committed=True)[first] == 2)
         assert self.released(topic, transactions) == [([stuck], committed)]
@@ -422,7 +421,7 @@ class TestSweeping:
         with pytest.raises(NotTaken, match="others"):
             self.released(topic, transactions)
         rival.abort_transaction(SECONDS)
-        ends = Ends(AdminClient({"bootstrap.servers": topic.address}))
+        ends = ends_of(topic)
         first = topic.partition_of(PAIR[0])
         reached(lambda: ends([first], committed=True)[first] == 4)
         assert self.released(topic, transactions) == [([stuck], True)]

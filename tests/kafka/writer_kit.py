@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from eventkit.codec import AvroCodec
 from eventkit.events import EventTypes, Position
+from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.ends import Ends
 from eventkit.kafka.index import Partition
 from eventkit.kafka.inflight import Call, InFlight, Waiting
@@ -21,6 +22,7 @@ from eventkit.kafka.proposals import ProposalTail
 from eventkit.kafka.reading import LogRecord, read_message
 from eventkit.kafka.records import new_records
 from eventkit.kafka.rule import Home, PartitionRule
+from eventkit.kafka.settings import KafkaSettings
 from eventkit.kafka.tails import Tail
 from eventkit.kafka.view import View
 from eventkit.kafka.writing.helping import Helper
@@ -145,6 +147,11 @@ class MemoryTail(Tail):
         self._view.add_applied(offsets)
 
 
+def ends_of(topic: Topic) -> Ends:
+    """Tells where a topic ends."""
+    return Ends(Cluster(KafkaSettings(topic.address, {"log_level": 0})))
+
+
 class Desk:
     """A writer and all that belongs to it; a context manager."""
 
@@ -157,8 +164,7 @@ class Desk:
         self.view = View(start, self.writer_id)
         self.tail = MemoryTail(topic, self.index, self.view, self.in_flight)
         self.proposals = ProposalTail(consumer_settings(topic.address), start, self.view)
-        self._admin = AdminClient({"bootstrap.servers": topic.address, "log_level": 0})
-        self.ends = Ends(self._admin)
+        self.ends = ends_of(topic)
         settings = producer_settings(topic.address, self.writer_id)
         self.writer = Writer(
             settings, self.view, self.in_flight, self.index, self.ends,
@@ -243,8 +249,7 @@ class Written(NamedTuple):
 
 def read_log(topic: Topic) -> list[Written]:
     """All committed records, read by a plain consumer; waits until all is decided."""
-    admin = AdminClient({"bootstrap.servers": topic.address})
-    ends = Ends(admin)(topic.homes, committed=False)
+    ends = ends_of(topic)(topic.homes, committed=False)
     consumer = Consumer(consumer_settings(topic.address))
     consumer.assign([TopicPartition(topic.name, part, 0) for part in range(topic.partitions)])
     found: list[Written] = []

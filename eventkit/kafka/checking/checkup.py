@@ -77,7 +77,7 @@ class KafkaCheckup:
         self._timeout = timeout
         self._cluster = Cluster(settings, timeout=timeout)
         self._topics = Topics(self._cluster, names)
-        self._ends = Ends(self._cluster.admin, timeout=timeout)
+        self._ends = Ends(self._cluster, timeout=timeout)
         self._nodes: tuple[str, ...] = ()
         self._categories: list[str] = []
 

@@ -82,7 +82,7 @@ class KafkaVerifier:
         self._timeout = timeout
         self._cluster = Cluster(settings, timeout=timeout)
         self._topics = Topics(self._cluster, names)
-        self._ends = Ends(self._cluster.admin, timeout=timeout)
+        self._ends = Ends(self._cluster, timeout=timeout)
         registry = self._topics.registry
         self._bodies = Bodies(
             types, lambda it: registry.texts.get(it.hex()),

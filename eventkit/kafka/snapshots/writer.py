@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from eventkit.codec import AvroSchema, fingerprint_of
 from eventkit.errors import EventkitError
 from eventkit.kafka.index import Partition
+from eventkit.kafka.lookout import Lookout
 from eventkit.kafka.settings import KafkaSettings, Setting
 from eventkit.kafka.snapshots.record import Placed, record_schema, written
 
@@ -57,6 +58,7 @@ class SnapshotWriter:
         self._closing = threading.Event()
         self._until = 0.0
         self._producer: Producer | None = None
+        self._lookout: Lookout[Producer] | None = None
         self._silent = False
         self.failed = 0
 
@@ -98,6 +100,10 @@ class SnapshotWriter:
                 self._write(self._queue.get(timeout=_POLL / 20))
             if self._producer is not None:
                 self._producer.poll(0)
+                if self._silent:
+                    self._see_brokers(self._producer)
+        if self._lookout is not None:
+            self._lookout.close()
         if self._producer is not None:
             if self._producer.flush(max(0.0, self._until - monotonic())):
                 self._note("Kafka did not take them before the store was closed")
@@ -114,10 +120,10 @@ class SnapshotWriter:
         try:
             self._ensure_schemas(fingerprint_of(snapshot.state))
             topic, part = self._place(snapshot.aggregate_id)
-            if self._producer is None or self._silent:
-                self._silent = False
-                settings = self._settings.producer(None) | _LIMITS
-                self._producer = self._settings.opened(Producer, settings)
+            if self._producer is None:
+                self._producer = self._made()
+            if self._lookout is None:
+                self._lookout = Lookout(topic, "the writer of snapshots")
             self._producer.produce(
                 topic, written(*placed), snapshot.aggregate_id, part, on_delivery=self._delivered
             )
@@ -125,6 +131,17 @@ class SnapshotWriter:
             self._note(str(error))
             if isinstance(error, KafkaException) and error.args[0].fatal():
                 self._producer = None
+
+    def _made(self) -> Producer:
+        return self._settings.opened(Producer, self._settings.producer(None) | _LIMITS)
+
+    def _see_brokers(self, silent: Producer) -> None:
+        """Go on with a new producer where this one will never write anything again."""
+        fresh = self._lookout.replacement(silent, self._made) if self._lookout else None
+        if fresh is not None:
+            silent.purge()
+            silent.flush(_POLL)  # tells of each that was not written
+            self._producer, self._silent = fresh, False
 
     def _ensure_schemas(self, fingerprint: bytes) -> None:
         """See that readers of other makes find the schemas of the record and of the state."""
@@ -134,7 +151,9 @@ class SnapshotWriter:
                 self._ensured.add(schema.fingerprint)
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
-        if error is not None:
+        if error is None:
+            self._silent = False
+        else:
             # Kafka is away, or this producer has lost it for good, as `Lookout` tells.
             self._silent |= error.code() == KafkaError._MSG_TIMED_OUT  # noqa: SLF001
             self._note(error.str())

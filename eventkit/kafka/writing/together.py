@@ -306,10 +306,10 @@ class Together:
             self._resolve(whole, error)
             return
         if losers:
-            tools.turns.lost()
+            tools.turns.lost(in_turn=False)
             self._again(whole)
         else:
-            tools.turns.went(took)
+            tools.turns.went(took, in_turn=False)
             self._conclude(whole, None)
 
     def _await_verdict(self) -> None:
@@ -368,5 +368,6 @@ class Together:
         for part in whole.parts:  # its epoch is over: what was proposed can never take effect
             part.first_version, part.last_offset = 0, -1
         spread = random.random() * _SHORTEST * 2 ** min(whole.tries, 4)  # noqa: S311 - no secret
-        turn = max(0.0, self._tools.turns.begins() - monotonic())
+        now = monotonic()
+        turn = max(0.0, self._tools.turns.begins(now) - now)
         self._tools.waiting.park([whole], turn + spread)

@@ -33,21 +33,31 @@ class Turns:
         self._lost = 0
         self._jitter = 0.0
 
-    def went(self, took: float) -> None:
-        """We proposed and won; `took` seconds from the first record to the last one's offset."""
-        self._went_at = self._tried_at = monotonic()
-        self._lost, self._jitter = 0, 0.0
-        self._slot = min(max(0.8 * self._slot + 0.3 * took, _SHORTEST), _LONGEST)
+    def went(self, took: float, *, in_turn: bool) -> None:
+        """We proposed and won; `took` seconds from the first record to the last one's offset.
 
-    def lost(self) -> None:
+        Parameters:
+            in_turn: what waited for this turn; else it is no turn that others were let before.
+        """
+        self._slot = min(max(0.8 * self._slot + 0.3 * took, _SHORTEST), _LONGEST)
+        if in_turn:
+            self._went_at = self._tried_at = monotonic()
+            self._lost, self._jitter = 0, 0.0
+
+    def lost(self, *, in_turn: bool) -> None:
         """We proposed and lost: somebody else thought that it was their turn as well."""
-        self._tried_at = monotonic()
+        if in_turn:
+            self._tried_at = monotonic()
         self._lost = min(self._lost + 1, 4)
         self._jitter = random.random() * self._lost * self._slot  # noqa: S311 - spreads rivals
 
-    def begins(self) -> float:
-        """When our turn begins (`time.monotonic`), as far as can be told now."""
+    def begins(self, since: float) -> float:
+        """When our turn begins (`time.monotonic`), as far as can be told now.
+
+        Parameters:
+            since: when something began to wait for it.
+        """
         rivals = [at for at in self._view.writers.copy().values() if at > monotonic() - _ACTIVE]
         before_us = sum(1 for at in rivals if at < self._went_at)
-        polite = max(self._went_at, *rivals, 0.0) + before_us * self._slot + self._jitter
-        return min(polite, self._tried_at + _PATIENCE)
+        polite = max(self._went_at, *rivals, 0.0) + before_us * self._slot
+        return min(polite, max(since, self._tried_at) + _PATIENCE) + self._jitter

@@ -52,6 +52,7 @@ class WaitList:
         self._lane: list[Waiting] = []
         self._hot: dict[str, float] = {}
         self._turn_of_hot = False
+        self._since = 0.0  # when the lane was seen empty last
         self._closing = False
         self._wanted = 1
 
@@ -59,6 +60,10 @@ class WaitList:
     def is_done(self) -> bool:
         """Whether it was closed and nothing waits."""
         return self._closing and not (self._queue or self._parked or self._lane)
+
+    def in_turn(self, group: Sequence[Waiting]) -> bool:
+        """Whether what was taken had waited for our turn; the others meet no rival, they hope."""
+        return group[0].aggregate_id in self._hot
 
     def put(self, call: Call) -> None:
         """Queue the appends of a caller, all or none.
@@ -177,7 +182,7 @@ class WaitList:
         now = monotonic()
         pauses = [max(0.0, it.not_before - now) for it in self._parked]
         if self._lane:
-            pauses.append(max(_LOOK_AGAIN, self._turns.begins() - now))
+            pauses.append(max(_LOOK_AGAIN, self._turns.begins(self._since) - now))
         return min(pauses, default=0.01 if self._closing else 1.0)
 
     def _pick(self, now: float) -> list[Waiting]:
@@ -186,12 +191,14 @@ class WaitList:
             due = [it for it in self._parked if it.not_before <= now]
             self._parked = [it for it in self._parked if it.not_before > now]
             self._return(due)
-        if self._lane and self._turn_of_hot and self._turns.begins() <= now:
+        if not self._lane:
+            self._since = now
+        elif self._turn_of_hot and self._turns.begins(self._since) <= now:
             self._turn_of_hot = False
             return self._pick_lane()
         self._turn_of_hot = True
         group = self._pick_fresh()
-        if not group and self._lane and self._turns.begins() <= now:
+        if not group and self._lane and self._turns.begins(self._since) <= now:
             return self._pick_lane()
         return group
 

@@ -256,6 +256,7 @@ class Writer:
         self._transactions.step = min(max(first - monotonic(), LEAST_STEP), STEP)
         began = monotonic()
         is_sent = False
+        in_turn = self._list.in_turn(proposals)
         try:
             own = self._transactions.propose(proposals)
             proposed = monotonic()
@@ -276,10 +277,10 @@ class Writer:
         markers = {partition: offsets[-1] + 2 for partition, offsets in own.items()}
         if losers:
             self._list.lost(proposals, losers)
-            self._turns.lost()
+            self._turns.lost(in_turn=in_turn)
             self._view.wait(lambda: self._view.has_seen(markers), monotonic() + _SETTLE)
         else:
-            self._turns.went(proposed - began)
+            self._turns.went(proposed - began, in_turn=in_turn)
             self._view.wait(
                 lambda: not self._in_flight or self._view.has_applied(markers),
                 monotonic() + _SETTLE,

@@ -1,5 +1,7 @@
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import sleep
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -8,6 +10,7 @@ from eventkit.kafka import lookout
 from eventkit.kafka.lookout import Lookout
 
 OUTAGE = 60  # seconds
+SECONDS = 10.0
 
 
 @dataclass
@@ -19,7 +22,8 @@ class Client:
     is_closed: bool = False
 
     def list_topics(self, topic: str, timeout: float) -> None:
-        assert (topic, timeout < 1) == ("parcel.events", True)
+        assert topic == "parcel.events"
+        assert timeout < (1 if threading.current_thread() is threading.main_thread() else 6)
         self.asked += 1
         if not self.finds():
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
@@ -45,13 +49,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def watched(clock: Clock, client: Client, fresh: Client, seconds: float) -> list[float]:
     """Look at a client all the time; returns when another one was given in its place."""
-    it, began = Lookout("parcel.events", "a test"), clock.now
+    it, began = Lookout[Client]("parcel.events", "a test"), clock.now
     given = []
     while clock.now < began + seconds:
         if it.replacement(client, lambda: fresh) is not None:
             given.append(clock.now - began)
+        until_tried(it)
         clock.now += 0.1
     return given
+
+
+def until_tried(it: Lookout[Client]) -> None:
+    """Wait for the thread that tries a new client, if there is one."""
+    while it._trial is not None and not it._trial.is_over:
+        sleep(0.001)
 
 
 def test_a_client_that_finds_brokers_is_asked_now_and_then(clock: Clock) -> None:
@@ -86,17 +97,65 @@ def test_who_finds_brokers_as_soon_as_a_new_one_does_stays(clock: Clock) -> None
         return Client(lambda: True)
 
     answers: list[bool] = []
-    it, client = Lookout("parcel.events", "a test"), Client(lambda: bool(answers))
-    while not answers:
+    it, client = Lookout[Client]("parcel.events", "a test"), Client(lambda: bool(answers))
+    for _ in range(120):
         assert it.replacement(client, made) is None
+        until_tried(it)
         clock.now += 0.1
+    assert len(answers) == 1
 
 
 def test_where_no_client_can_be_made_the_old_one_stays(clock: Clock) -> None:
     def fail() -> Client:
         raise KafkaException(KafkaError(KafkaError._CRIT_SYS_RESOURCE))
 
-    it = Lookout("parcel.events", "a test")
+    it = Lookout[Client]("parcel.events", "a test")
     for _ in range(100):
         assert it.replacement(Client(lambda: False), fail) is None
+        until_tried(it)
         clock.now += 0.3
+
+
+def test_nobody_waits_for_a_new_client_that_takes_its_time(clock: Clock) -> None:
+    made, finish = threading.Event(), threading.Event()
+    fresh = Client(lambda: True)
+
+    def slowly() -> Client:
+        made.set()
+        assert finish.wait(SECONDS)
+        return fresh
+
+    it, lost = Lookout[Client]("parcel.events", "a test"), Client(lambda: False)
+    while not made.is_set():
+        assert it.replacement(lost, slowly) is None
+        clock.now += 0.1
+    for _ in range(100):
+        assert it.replacement(lost, slowly) is None
+        clock.now += 0.1
+    finish.set()
+    until_tried(it)
+    assert it.replacement(lost, slowly) is fresh
+    assert not fresh.is_closed
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_new_client_that_nobody_takes_any_more_is_closed(clock: Clock, *, early: bool) -> None:
+    made, finish = threading.Event(), threading.Event()
+    fresh = Client(lambda: True)
+
+    def slowly() -> Client:
+        made.set()
+        assert finish.wait(SECONDS)
+        return fresh
+
+    it = Lookout[Client]("parcel.events", "a test")
+    while not made.is_set():
+        assert it.replacement(Client(lambda: False), slowly) is None
+        clock.now += 0.1
+    trial = it._trial
+    assert trial is not None
+    for ends in (it.close, finish.set) if early else (finish.set, it.close):
+        ends()
+        while finish.is_set() and not trial.is_over:
+            sleep(0.001)
+    assert fresh.is_closed

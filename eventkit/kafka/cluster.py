@@ -12,16 +12,17 @@ from typing import TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from eventkit.errors import EventkitError, KafkaUnavailable
+from eventkit.errors import KafkaUnavailable
 from eventkit.kafka.failures import failure, hangs_up, is_hopeless
 from eventkit.kafka.gate import TopicState
 from eventkit.kafka.settings import KafkaSettings
+from eventkit.kafka.trial import Trial
 
 _T = TypeVar("_T")
 _POLL = 0.02
 """Seconds between two looks at an answer."""
 _ANSWER = 1.0
-"""Seconds in which a new client has to find a broker, to be taken for better than the old one."""
+"""Seconds for which a caller waits for a new client to find a broker."""
 _SILENT = {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._NOENT}  # noqa: SLF001
 """What a client tells that no broker answers."""
 _PATIENCE = 2.0
@@ -46,7 +47,7 @@ class Cluster:
         self.timeout = timeout
         self._error: KafkaError | None = None
         self._renewing = threading.Lock()
-        self._tried_at = 0.0
+        self._trial: Trial[AdminClient] | None = None
         self.admin = self._made()
 
     def _made(self) -> AdminClient:
@@ -55,17 +56,20 @@ class Cluster:
     def renewed(self, lost: AdminClient) -> AdminClient:
         """The client to go on with after one that no broker answers: a new one, if one does that.
 
-        See `Lookout` for how a client comes to lose all brokers. Of threads that ask at once, one
-        tries for all.
+        See `Lookout` for how a client comes to lose all brokers. One is tried for all threads that
+        ask, each of which waits for a second at most; who asks later may find that it is there.
         """
-        asked_at = monotonic()
         with self._renewing:
-            if self.admin is lost and self._tried_at <= asked_at:
-                with suppress(KafkaException, EventkitError):  # no more files can be had, no token
-                    fresh = self._made()
-                    fresh.list_topics(timeout=_ANSWER)
+            if self.admin is lost and self._trial is None:
+                with suppress(RuntimeError):  # no more threads can be had
+                    self._trial = Trial(self._made, lambda _: None)
+            trial = self._trial
+        is_over = trial is not None and trial.is_over(_ANSWER)
+        with self._renewing:
+            if trial is not None and trial is self._trial and is_over:
+                fresh, self._trial = trial.taken(), None
+                if fresh is not None and self.admin is lost:
                     self.admin, self._error = fresh, None
-                self._tried_at = monotonic()
             return self.admin
 
     def describe(self, topics: Sequence[str]) -> dict[str, TopicState]:

@@ -37,7 +37,8 @@ class Ends:
 
     After a question without an answer, the next one begins with who is there: a client that has
     lost all brokers for good (see `Lookout`) may stay silent until any time-out, and tells in no
-    other way that another one is needed.
+    other way that another one is needed. The one after that has all the time for itself again, for
+    brokers that are slow.
 
     Parameters:
         cluster: to ask.
@@ -47,7 +48,7 @@ class Ends:
     def __init__(self, cluster: Cluster, *, timeout: float = 10.0) -> None:
         self._cluster = cluster
         self._timeout = timeout
-        self._is_answered = True
+        self._unanswered = 0
 
     def __call__(self, partitions: Iterable[Partition], *, committed: bool) -> dict[Partition, int]:
         """The offset after the last record, or, of what is `committed`, the last stable offset.
@@ -60,12 +61,12 @@ class Ends:
         asked = list(partitions)
         deadline = monotonic() + self._timeout
         while asked:
-            if not self._is_answered:
+            if self._unanswered % 2:
                 self._learn_leaders(deadline)
             try:
                 found = self._ask(asked, deadline, committed=committed)
             except (KafkaException, TimeoutError) as error:
-                self._is_answered = False
+                self._unanswered += 1
                 silent = isinstance(error, TimeoutError)
                 passing = silent or error.args[0].code() in _PASSING
                 if not passing or monotonic() + _PAUSE > deadline:
@@ -76,7 +77,7 @@ class Ends:
                     ) from error
                 sleep(_PAUSE)
             else:
-                self._is_answered = True
+                self._unanswered = 0
                 return found
         return {}
 

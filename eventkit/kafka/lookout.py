@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Lock, Thread
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
-from confluent_kafka import KafkaException
-
-from eventkit.errors import EventkitError
+from eventkit.kafka.trial import ANSWER, Client, Trial, knows_brokers
 
 log = logging.getLogger("eventkit.kafka")
 
@@ -21,16 +18,9 @@ _AGAIN = 1.0
 """Seconds between two looks at one that is not."""
 _PATIENCE = 5.0
 """Seconds without a broker after which a new client is tried; most come back by themselves."""
-_ANSWER = 0.5
-"""Seconds that a broker may take: a thread that looks has other things to do."""
-_FIRST_ANSWER = 5.0
-"""Seconds that a broker may take for a new client, which has to log in before."""
 
 
-class _Client(Protocol):
-    def list_topics(self, topic: str, timeout: float) -> Any:
-        """What the brokers are, as one of them says."""
-
+class _Client(Client, Protocol):
     def close(self) -> Any:
         """Let go of the brokers."""
 
@@ -68,7 +58,7 @@ class Lookout(Generic[_C]):
         self._name = name
         self._next = monotonic() + _EVERY
         self._since: float | None = None
-        self._trial: _Trial[_C] | None = None
+        self._trial: Trial[_C] | None = None
 
     def replacement(self, client: _C, make: Callable[[], _C]) -> _C | None:
         """A new client, if it is time to look, the old one knows no broker, and the new one does.
@@ -77,90 +67,34 @@ class Lookout(Generic[_C]):
         closes the client it does not go on with.
         """
         now = monotonic()
-        if self._trial is not None and self._trial.is_over:
-            trial, self._trial = self._trial, None
-            return self._accepted(trial, client)
-        if now < self._next or self._trial is not None:
+        if self._trial is not None:
+            return self._accepted(self._trial, client) if self._trial.is_over() else None
+        if now < self._next:
             return None
-        if _knows_brokers(client, self._topic, _ANSWER):
+        if knows_brokers(client, self._topic, ANSWER):
             self._next, self._since = now + _EVERY, None
             return None
         self._next = now + _AGAIN
         self._since = now if self._since is None else self._since
         if now >= self._since + _PATIENCE:
             with suppress(RuntimeError):  # no more threads can be had
-                self._trial = _Trial(make, self._topic)
+                self._trial = Trial(make, lambda it: it.close(), self._topic)
         return None
 
     def close(self) -> None:
-        """Have a client that is being tried closed."""
-        trial, self._trial = self._trial, None
+        """Have a client that is being tried closed, and begin anew, if it is asked again."""
+        trial, self._trial, self._since = self._trial, None, None
         if trial is not None:
             trial.give_up()
 
-    def _accepted(self, trial: _Trial[_C], client: _C) -> _C | None:
-        if _knows_brokers(client, self._topic, _ANSWER):  # Kafka is just back
-            self._since = None
-            trial.give_up()
-            return None
+    def _accepted(self, trial: Trial[_C], client: _C) -> _C | None:
+        self._trial = None
         fresh = trial.taken()
-        if fresh is not None:
-            self._since = None
-            log.warning("%s: the client has lost all brokers, and is replaced", self._name)
+        if fresh is None:
+            return None
+        self._since = None
+        if knows_brokers(client, self._topic, ANSWER):  # Kafka is just back
+            trial.let_go(fresh)
+            return None
+        log.warning("%s: the client has lost all brokers, and is replaced", self._name)
         return fresh
-
-
-class _Trial(Generic[_C]):
-    """Makes a client and has it find a broker, in a thread: with OAuth, it waits for a token first.
-
-    Whoever takes the client owns it; if that is nobody, the thread closes it when it is done.
-    """
-
-    def __init__(self, make: Callable[[], _C], topic: str) -> None:
-        self.is_over = False
-        self._make = make
-        self._topic = topic
-        self._lock = Lock()
-        self._is_wanted = True
-        self._found: _C | None = None
-        Thread(target=self._run, name="eventkit new client", daemon=True).start()
-
-    def taken(self) -> _C | None:
-        """The client, if it found a broker."""
-        with self._lock:
-            fresh, self._found, self._is_wanted = self._found, None, False
-            return fresh
-
-    def give_up(self) -> None:
-        """Let go of the client."""
-        fresh = self.taken()
-        if fresh is not None:
-            _close(fresh)
-
-    def _run(self) -> None:
-        fresh: _C | None = None
-        finds = False
-        try:
-            fresh = self._make()
-            finds = _knows_brokers(fresh, self._topic, _FIRST_ANSWER)
-        except Exception as error:  # noqa: BLE001 - no more files can be had, or no token
-            log.debug("no new client could be tried: %s", error)
-        with self._lock:
-            if finds and self._is_wanted:
-                self._found, fresh = fresh, None
-        if fresh is not None:
-            _close(fresh)
-        self.is_over = True
-
-
-def _knows_brokers(client: _Client, topic: str, timeout: float) -> bool:
-    try:
-        client.list_topics(topic, timeout=timeout)
-    except KafkaException:
-        return False
-    return True
-
-
-def _close(client: _Client) -> None:
-    with suppress(KafkaException, EventkitError):  # the last words of one that is not used
-        client.close()

@@ -1,11 +1,11 @@
 """Clients of librdkafka that find no broker any more, though Kafka is there."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Barrier
 from time import monotonic, sleep
 
 import pytest
@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from eventkit.errors import InvalidSetting, StoreUnavailable
-from eventkit.kafka import lookout
+from eventkit.kafka import lookout, trial
 from eventkit.kafka.cluster import Cluster
 from eventkit.kafka.ends import Ends
 from eventkit.kafka.group import Group
@@ -43,8 +43,9 @@ THREADS = 8
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in {"_EVERY": 0.2, "_AGAIN": 0.1, "_PATIENCE": 0.3, "_ANSWER": 1.0}.items():
+    for name, seconds in {"_EVERY": 0.2, "_AGAIN": 0.1, "_PATIENCE": 0.3}.items():
         monkeypatch.setattr(lookout, name, seconds)
+    monkeypatch.setattr(trial, "ANSWER", 1.0)
 
 
 class Reader(Tail):
@@ -163,7 +164,7 @@ def test_of_threads_that_lost_a_client_one_tries_for_all(monkeypatch: pytest.Mon
         return made[-1]
 
     monkeypatch.setattr(cluster, "_made", another)
-    begin = Barrier(THREADS)
+    begin = threading.Barrier(THREADS)
 
     def renewed() -> AdminClient:
         begin.wait(SECONDS)
@@ -186,6 +187,7 @@ def test_a_writer_of_snapshots_goes_on_with_a_new_producer(
         Snapshot("task-1", 1, b"\xc3\x01" + bytes(8), datetime.now(UTC), "fold"),
         Place("id-1", 0, Progress(1, 1)),
     )
+    threads = set(threading.enumerate())
     writer = SnapshotWriter(KafkaSettings(NOWHERE), lambda _: (topic, 0), lambda _: None)
     writer.put(place)
     deadline = monotonic() + SECONDS
@@ -199,6 +201,7 @@ def test_a_writer_of_snapshots_goes_on_with_a_new_producer(
         sleep(0.05)
     writer.put(place)
     writer.close()
+    assert set(threading.enumerate()) <= threads
     ends = Ends(Cluster(KafkaSettings(kafka_address)))
     assert ends([(topic, 0)], committed=True) == {(topic, 0): 1}
     assert writer.failed == 1

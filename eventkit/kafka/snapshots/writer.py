@@ -152,6 +152,8 @@ class SnapshotWriter:
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is None:
+            if self._silent and self._lookout is not None:
+                self._lookout.close()
             self._silent = False
         else:
             # Kafka is away, or this producer has lost it for good, as `Lookout` tells.

@@ -39,10 +39,10 @@ class Turns:
         Parameters:
             in_turn: what waited for this turn; else it is no turn that others were let before.
         """
+        self._lost, self._jitter = 0, 0.0
         self._slot = min(max(0.8 * self._slot + 0.3 * took, _SHORTEST), _LONGEST)
         if in_turn:
             self._went_at = self._tried_at = monotonic()
-            self._lost, self._jitter = 0, 0.0
 
     def lost(self, *, in_turn: bool) -> None:
         """We proposed and lost: somebody else thought that it was their turn as well."""

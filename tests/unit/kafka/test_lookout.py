@@ -18,14 +18,15 @@ class Client:
     """Finds a broker or does not."""
 
     finds: Callable[[], bool]
+    finds_late: Callable[[], bool] = lambda: False
     asked: int = 0
     is_closed: bool = False
 
-    def list_topics(self, topic: str, timeout: float) -> None:
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> None:
         assert topic == "parcel.events"
         assert timeout < (1 if threading.current_thread() is threading.main_thread() else 6)
         self.asked += 1
-        if not self.finds():
+        if not (self.finds() or (timeout > 1 and self.finds_late())):
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
 
     def close(self) -> None:
@@ -61,7 +62,7 @@ def watched(clock: Clock, client: Client, fresh: Client, seconds: float) -> list
 
 def until_tried(it: Lookout[Client]) -> None:
     """Wait for the thread that tries a new client, if there is one."""
-    while it._trial is not None and not it._trial.is_over:
+    while it._trial is not None and not it._trial.is_over():
         sleep(0.001)
 
 
@@ -103,6 +104,13 @@ def test_who_finds_brokers_as_soon_as_a_new_one_does_stays(clock: Clock) -> None
         until_tried(it)
         clock.now += 0.1
     assert len(answers) == 1
+
+
+def test_brokers_that_are_slow_are_no_reason_for_a_new_client(clock: Clock) -> None:
+    slow = Client(lambda: False, finds_late=lambda: True)
+    fresh = Client(lambda: False, finds_late=lambda: True)
+    assert watched(clock, slow, fresh, OUTAGE) == []
+    assert fresh.is_closed
 
 
 def test_where_no_client_can_be_made_the_old_one_stays(clock: Clock) -> None:
@@ -156,6 +164,6 @@ def test_a_new_client_that_nobody_takes_any_more_is_closed(clock: Clock, *, earl
     assert trial is not None
     for ends in (it.close, finish.set) if early else (finish.set, it.close):
         ends()
-        while finish.is_set() and not trial.is_over:
+        while finish.is_set() and not trial.is_over():
             sleep(0.001)
     assert fresh.is_closed

@@ -1,5 +1,6 @@
 """A signal handler that ends the process while a schema is written: it does end."""
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ def alarms() -> Iterator[list[int]]:
         called.append(len(called))
         sys.exit(called[-1])
 
+    gc.collect()  # else clients of other tests may be let go of here, in the main thread
     before = signal.signal(signal.SIGALRM, handler)
     yield called
     signal.setitimer(signal.ITIMER_REAL, 0)

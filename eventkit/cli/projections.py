@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from eventkit.cli import standing, versions
-from eventkit.cli.following import follow
+from eventkit.cli.following import Stopping, follow
 from eventkit.cli.interrupts import Interrupts
 from eventkit.cli.options import Json
 from eventkit.cli.output import complain, instant, say, say_json, show_table
@@ -105,7 +105,8 @@ def run(
             arguments = [*(names or []), *["--follow"] * follow_log, *["--json"] * as_json]
             run_workers(session, ["projection", "run", *arguments], workers, finish=not follow_log)
         else:
-            _run_all(session, chosen, place, follow_log=follow_log, as_json=as_json)
+            run_alone = _follow_all if follow_log else _run_all
+            run_alone(session, chosen, place, as_json=as_json)
 
 
 def _run_all(
@@ -113,31 +114,42 @@ def _run_all(
     projections: Sequence[Projection],
     place: Place | None,
     *,
-    follow_log: bool,
     as_json: bool,
 ) -> None:
-    who = "" if place is None or place.of == 1 else f"worker {place.number}: "
-    while True:
-        with _runners(session, projections) as runners:
-            try:
-                handled = _run(session, runners, place, follow_log=follow_log)
-            except CategoryAdded as added:
-                complain(f"{who}{added} This is done now.", label="")
-            else:
-                _show_handled(runners, handled, as_json=as_json, who=who)
-                return
+    share = None if place is None else Share(place.number, place.of)
+    with _runners(session, projections) as runners:
+        handled = _one_by_one(runners, lambda it, report: it.run(report, share))
+        _show_handled(runners, handled, as_json=as_json, who=_who(place))
 
 
-def _run(
-    session: Session, runners: Mapping[str, Runner], place: Place | None, *, follow_log: bool
-) -> dict[str, int]:
-    if not follow_log:
-        share = None if place is None else Share(place.number, place.of)
-        return _one_by_one(runners, lambda it, report: it.run(report, share))
-    for runner in runners.values():
-        complain(_introduction(session, runner, place), label="")
-    with _frozen():
-        return follow(runners, lambda: place is not None and place.is_orphan)
+def _follow_all(
+    session: Session,
+    projections: Sequence[Projection],
+    place: Place | None,
+    *,
+    as_json: bool,
+) -> None:
+    stopping = Stopping()
+    with stopping.noted():
+        while True:
+            with _runners(session, projections) as runners:
+                stop = stopping.next_round()
+                for runner in runners.values():
+                    complain(_introduction(session, runner, place), label="")
+                try:
+                    with _frozen():
+                        handled = follow(
+                            runners, stop, lambda: place is not None and place.is_orphan
+                        )
+                except CategoryAdded as added:
+                    complain(f"{_who(place)}{added} This is done now.", label="")
+                else:
+                    _show_handled(runners, handled, as_json=as_json, who=_who(place))
+                    return
+
+
+def _who(place: Place | None) -> str:
+    return "" if place is None or place.of == 1 else f"worker {place.number}: "
 
 
 @contextmanager

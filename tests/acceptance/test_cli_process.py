@@ -142,9 +142,9 @@ def test_a_terminal_sees_events_rate_and_time_left(cli: Cli) -> None:
     ours, theirs = os.openpty()
     log = cli.file("log.jsonl", events(3))
     process = cli.start("import", log, stderr=theirs)
-    os.close(theirs)
     assert process.wait(60) == 0
     shown = os.read(ours, 100_000).decode()
+    os.close(theirs)
     os.close(ours)
     assert "3 events" in shown
     assert "/s" in shown

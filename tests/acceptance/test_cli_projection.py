@@ -1,10 +1,16 @@
 """`eventkit projection`."""
 
+import signal
 import sqlite3
+import threading
+from collections.abc import Mapping
 
 import pytest
 
-from eventkit.projection import ReadModels
+from eventkit.cli import following, projections
+from eventkit.cli.session import Session
+from eventkit.errors import CategoryAdded
+from eventkit.projection import ReadModels, Runner
 from tests.acceptance.cli_kit import Cli, event
 from tests.acceptance.hotel import Occupancy
 
@@ -51,6 +57,32 @@ def test_run_brings_all_read_models_up_to_the_log(filled: Cli) -> None:
         "visits: 30 events handled; ready, at position 32 of 32\n"
     )
     assert guests(filled) == 28
+
+
+def test_a_signal_while_a_store_is_opened_again_drains_as_any_other(
+    filled: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[bool] = []
+
+    def follow(
+        runners: Mapping[str, Runner], stop: threading.Event, *_: object
+    ) -> Mapping[str, int]:
+        rounds.append(stop.is_set())
+        if len(rounds) == 1:
+            raise CategoryAdded(("depot",))
+        return following.follow(runners, stop)
+
+    def opened(cli: Session) -> object:
+        if rounds:
+            signal.raise_signal(signal.SIGTERM)
+        return opening(cli)
+
+    opening = Session.open_existing_store
+    monkeypatch.setattr(Session, "open_existing_store", opened)
+    monkeypatch.setattr(projections, "follow", follow)
+    told = filled("projection", "run", "occupancy", "--follow")
+    assert (told.code, rounds) == (0, [False, True])
+    assert told.out.startswith("occupancy: 0 events handled; ")
 
 
 def test_workers_cannot_share_a_rebuild_of_the_embedded_store_and_nothing_is_cleared(

@@ -7,6 +7,8 @@ import sqlite3
 import stat
 import sys
 from pathlib import Path
+from select import select
+from subprocess import Popen
 
 import pytest
 
@@ -91,20 +93,17 @@ def test_a_terminal_is_not_steered(command: list[str], file: Path) -> None:
 
 def on_terminal(*arguments: str) -> str:
     """What a command writes to a terminal."""
-    pid, screen = pty.fork()
-    if pid == 0:  # pragma: no cover - the command's own process
-        os.execv(sys.executable, [sys.executable, "-m", "eventkit", *arguments])  # noqa: S606
+    screen, terminal = pty.openpty()
+    command = [sys.executable, "-m", "eventkit", *arguments]
     written = b""
-    while True:
-        try:
-            some = os.read(screen, 65_536)
-        except OSError:  # its end
-            break
-        if not some:
-            break
-        written += some
+    with Popen(command, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+        # The terminal stays open here: with its last user gone, what is not read yet may be lost.
+        while process.poll() is None or select([screen], [], [], 0)[0]:
+            if select([screen], [], [], 0.1)[0]:
+                written += os.read(screen, 65_536)
+    os.close(terminal)
     os.close(screen)
-    os.waitpid(pid, 0)
+    assert process.returncode == 0, written
     return written.decode()
 
 

@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 
 from eventkit import connect
-from eventkit.cli.following import follow
+from eventkit.cli.following import Stopping, follow
 from eventkit.errors import EventkitError
 from eventkit.projection import ReadModels, Runner
 from tests.torture import bugs, failpoints
@@ -32,7 +32,9 @@ def main() -> None:
     try:
         with connect(url, index=index) as store, ReadModels(models_url) as models:
             runner = Runner(projection_class(projection, int(version))(), store, models)
-            handled = follow({projection: runner})
+            stopping = Stopping()
+            with stopping.noted():
+                handled = follow({projection: runner}, stopping.next_round())
     except EventkitError as error:
         retryable = getattr(error, "retryable", False)
         log.say("ended", error=type(error).__name__, why=str(error), retryable=retryable)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from eventkit.cli.following import Stopping
 from eventkit.cli.interrupts import Interrupts, ending_silently
 
 
@@ -114,3 +115,26 @@ def test_the_former_handlers_come_back() -> None:
     with Interrupts().noted():
         pass
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_ends_those_who_follow_and_those_who_would_follow_next() -> None:
+    stopping = Stopping()
+    with stopping.noted():
+        first = stopping.next_round()
+        signal.raise_signal(signal.SIGTERM)
+        assert first.is_set()
+        assert stopping.next_round().is_set()
+
+
+def test_a_round_that_ended_itself_says_nothing_about_the_next() -> None:
+    stopping = Stopping()
+    with stopping.noted():
+        stopping.next_round().set()
+        assert not stopping.next_round().is_set()
+        signal.raise_signal(signal.SIGINT)
+        assert stopping.next_round().is_set()
+
+
+def test_a_signal_before_the_first_round_ends_its_preparation() -> None:
+    with Stopping().noted(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)

@@ -134,7 +134,7 @@ def usable(database: str) -> str:
 def test_a_follower_tells_where_its_read_models_are_without_the_password(
     command: Commands, usable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projections, "follow", lambda runners, _: dict.fromkeys(runners, 0))
+    monkeypatch.setattr(projections, "follow", lambda runners, *_: dict.fromkeys(runners, 0))
     told = command("--read-models", usable, "projection", "run", "--follow")
     assert told.code == 0
     assert f":***@{make_url(usable).host}" in told.text
